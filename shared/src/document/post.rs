@@ -1,0 +1,107 @@
+use serde::{Deserialize, Serialize};
+
+use crate::event::Domain;
+use crate::{Id, Timestamp};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Post {
+    #[serde(alias = "_id")]
+    pub id: Id,
+    #[serde(default)]
+    pub version: i64,
+    pub post_type: PostType,
+    pub author: Author,
+    pub text_content: String,
+    #[serde(default)]
+    pub media: Vec<Media>,
+    #[serde(default)]
+    pub link_preview: Option<LinkPreview>,
+    #[serde(default)]
+    pub stats: PostStats,
+    #[serde(default)]
+    pub deleted_at: Option<Timestamp>,
+    /// Absent while the post is a draft.
+    #[serde(default)]
+    pub published_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// The author as of the moment of the post.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Author {
+    pub user_id: Id,
+    pub display_name: String,
+    pub avatar: String,
+    #[serde(default)]
+    pub author_type: AuthorType,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthorType {
+    #[default]
+    User,
+    /// Written only by the Python system; still read.
+    Leader,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PostType {
+    Text,
+    Image,
+    Video,
+    Link,
+    Poll,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Media {
+    pub media_type: MediaType,
+    pub media_url: String,
+    #[serde(default)]
+    pub thumbnail_url: Option<String>,
+    #[serde(default)]
+    pub width: Option<i64>,
+    #[serde(default)]
+    pub height: Option<i64>,
+    #[serde(default)]
+    pub duration_seconds: Option<i64>,
+    #[serde(default)]
+    pub size_bytes: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaType {
+    Image,
+    Video,
+    Gif,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkPreview {
+    pub url: String,
+    pub title: String,
+    #[serde(default)]
+    pub description: Option<String>,
+    #[serde(default)]
+    pub image: Option<String>,
+    #[serde(default)]
+    pub site_name: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PostStats {
+    pub view_count: i64,
+    pub like_count: i64,
+    pub comment_count: i64,
+    pub share_count: i64,
+    pub save_count: i64,
+    pub engagement_rate: f64,
+    pub last_comment_at: Option<Timestamp>,
+}
+
+super::aggregate!(Post, Domain::Post);

@@ -1,0 +1,77 @@
+use serde::{Deserialize, Serialize};
+
+use crate::event::Domain;
+use crate::{Id, Timestamp};
+
+/// A supplier without its secrets: `password_hash` and `banking_info` lie beside
+/// these fields in MongoDB and are not part of the type.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Supplier {
+    #[serde(alias = "_id")]
+    pub id: Id,
+    #[serde(default)]
+    pub version: i64,
+    pub contact_info: SupplierContact,
+    pub company_info: CompanyInfo,
+    #[serde(default)]
+    pub business_info: BusinessInfo,
+    /// Back-reference, kept in the transaction of the product that causes it,
+    /// without an event and without a new version of the supplier.
+    #[serde(default)]
+    pub product_ids: Vec<Id>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SupplierContact {
+    /// Trimmed and lower-cased: the form in which it is unique.
+    pub primary_email: String,
+    #[serde(default)]
+    pub additional_emails: Vec<String>,
+    pub primary_phone: String,
+    #[serde(default)]
+    pub contact_person_name: Option<String>,
+    #[serde(default)]
+    pub contact_person_title: Option<String>,
+    #[serde(default)]
+    pub contact_person_email: Option<String>,
+    #[serde(default)]
+    pub contact_person_phone: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CompanyInfo {
+    pub legal_name: String,
+    #[serde(default)]
+    pub dba_name: Option<String>,
+    pub business_address: Address,
+    #[serde(default)]
+    pub shipping_address: Option<Address>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Address {
+    pub street_address_1: String,
+    #[serde(default)]
+    pub street_address_2: Option<String>,
+    pub city: String,
+    pub state: String,
+    pub zip_code: String,
+    /// ISO 3166 alpha-2, upper-case.
+    pub country: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BusinessInfo {
+    pub facebook_url: Option<String>,
+    pub instagram_handle: Option<String>,
+    pub twitter_handle: Option<String>,
+    pub linkedin_url: Option<String>,
+    pub timezone: Option<String>,
+    pub support_email: Option<String>,
+    pub support_phone: Option<String>,
+}
+
+super::aggregate!(Supplier, Domain::Supplier);

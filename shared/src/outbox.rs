@@ -1,0 +1,209 @@
+//! The outbox record: the one contract between `api` and `relay`.
+//!
+//! `payload` is the finished JSON text of the Kafka value, encoded once, in the
+//! API. The relay never parses it, so no change of a document's schema can break
+//! or slow the relay.
+
+use bson::spec::BinarySubtype;
+use bson::{Binary, RawDocument, rawdoc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::event::{Envelope, EventType};
+use crate::{Id, Timestamp};
+
+/// The collection both sides use.
+pub const COLLECTION: &str = "outbox";
+
+/// Names of the record's fields in MongoDB, for filters, indexes and projections.
+pub mod field {
+    pub const EVENT_ID: &str = "_id";
+    pub const TOPIC: &str = "topic";
+    pub const ENTITY_ID: &str = "entity_id";
+    pub const EVENT_TYPE: &str = "event_type";
+    pub const VERSION: &str = "version";
+    pub const OCCURRED_AT: &str = "occurred_at";
+    pub const TRACEPARENT: &str = "traceparent";
+    pub const PAYLOAD: &str = "payload";
+}
+
+/// An event about to be stored beside its document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutboxRecord {
+    /// UUID v7, stored as BSON binary subtype 4.
+    pub event_id: Uuid,
+    pub event_type: EventType,
+    pub entity_id: Id,
+    /// The document's version after this write: the order of an entity's events.
+    pub version: i64,
+    pub occurred_at: Timestamp,
+    /// W3C Trace Context of the request, if it carried one.
+    pub traceparent: Option<String>,
+    /// The Kafka value, byte for byte.
+    pub payload: String,
+}
+
+impl OutboxRecord {
+    /// Encodes `data` into the event's final JSON.
+    ///
+    /// # Errors
+    /// Only where `data` itself cannot be JSON (a map with keys that are no text).
+    pub fn new<D: Serialize>(
+        event_type: EventType,
+        entity_id: Id,
+        version: i64,
+        occurred_at: Timestamp,
+        traceparent: Option<String>,
+        data: &D,
+    ) -> Result<Self, serde_json::Error> {
+        let event_id = Uuid::now_v7();
+        let payload = serde_json::to_string(&Envelope {
+            event_type: event_type.as_str().into(),
+            event_id: event_id.to_string().into(),
+            timestamp: occurred_at.to_string().into(),
+            entity_id: entity_id.to_string().into(),
+            data,
+        })?;
+        Ok(Self {
+            event_id,
+            event_type,
+            entity_id,
+            version,
+            occurred_at,
+            traceparent,
+            payload,
+        })
+    }
+
+    /// The record as MongoDB stores it.
+    pub fn to_bson(&self) -> bson::RawDocumentBuf {
+        let mut record = rawdoc! {
+            "_id": binary(self.event_id),
+            "topic": self.event_type.domain().topic(),
+            "entity_id": self.entity_id.to_string(),
+            "event_type": self.event_type.as_str(),
+            "version": self.version,
+            "occurred_at": bson::DateTime::from_millis(self.occurred_at.millis()),
+        };
+        if let Some(traceparent) = &self.traceparent {
+            record.append(bson::cstr!("traceparent"), traceparent.as_str());
+        }
+        record.append(bson::cstr!("payload"), self.payload.as_str());
+        record
+    }
+}
+
+/// An event id as MongoDB stores it: binary subtype 4.
+pub fn binary(event_id: Uuid) -> Binary {
+    Binary {
+        subtype: BinarySubtype::Uuid,
+        bytes: event_id.as_bytes().to_vec(),
+    }
+}
+
+/// A stored record, read without copying. Text stays text: the relay forwards
+/// what the API wrote and judges none of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StoredRecord<'a> {
+    pub event_id: Uuid,
+    pub topic: &'a str,
+    pub entity_id: &'a str,
+    pub event_type: &'a str,
+    pub version: i64,
+    pub occurred_at: bson::DateTime,
+    pub traceparent: Option<&'a str>,
+    pub payload: &'a str,
+}
+
+/// A record that somebody else damaged: a field is missing or has another type.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("broken outbox record: {0}")]
+pub struct BrokenRecord(String);
+
+impl<'a> StoredRecord<'a> {
+    /// # Errors
+    /// [`BrokenRecord`], naming the first field that is missing or mistyped.
+    pub fn parse(raw: &'a RawDocument) -> Result<Self, BrokenRecord> {
+        let broken = |error: bson::error::Error| BrokenRecord(error.to_string());
+        let text = |key: &str| raw.get_str(key).map_err(broken);
+        let id = raw.get_binary(field::EVENT_ID).map_err(broken)?;
+        let event_id = match id.subtype {
+            BinarySubtype::Uuid => Uuid::from_slice(id.bytes).ok(),
+            _ => None,
+        };
+        Ok(Self {
+            event_id: event_id.ok_or_else(|| BrokenRecord("_id is not a UUID".to_owned()))?,
+            topic: text(field::TOPIC)?,
+            entity_id: text(field::ENTITY_ID)?,
+            event_type: text(field::EVENT_TYPE)?,
+            version: raw.get_i64(field::VERSION).map_err(broken)?,
+            occurred_at: raw.get_datetime(field::OCCURRED_AT).map_err(broken)?,
+            traceparent: raw.get_str(field::TRACEPARENT).ok(),
+            payload: text(field::PAYLOAD)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(traceparent: Option<&str>) -> OutboxRecord {
+        let id = Id::new();
+        OutboxRecord::new(
+            EventType::PostDeleted,
+            id,
+            3,
+            Timestamp::now(),
+            traceparent.map(str::to_owned),
+            &crate::event::deletion_data(crate::event::Domain::Post, id, 3),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn the_relay_reads_what_the_api_wrote() {
+        for traceparent in [
+            None,
+            Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ] {
+            let written = record(traceparent);
+            let raw = written.to_bson();
+            let read = StoredRecord::parse(&raw).unwrap();
+            assert_eq!(read.event_id, written.event_id);
+            assert_eq!(read.topic, "post");
+            assert_eq!(read.entity_id, written.entity_id.to_string());
+            assert_eq!(read.event_type, "post.deleted");
+            assert_eq!(read.version, 3);
+            assert_eq!(
+                read.occurred_at.timestamp_millis(),
+                written.occurred_at.millis()
+            );
+            assert_eq!(read.traceparent, traceparent);
+            assert_eq!(read.payload, written.payload);
+        }
+    }
+
+    #[test]
+    fn the_payload_has_exactly_the_contracts_five_keys() {
+        let value: serde_json::Value = serde_json::from_str(&record(None).payload).unwrap();
+        let keys: Vec<_> = value
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        let mut expected = ["event_type", "event_id", "timestamp", "entity_id", "data"];
+        expected.sort_unstable();
+        assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn a_broken_record_names_its_field() {
+        let mut document = bson::Document::try_from(record(None).to_bson()).unwrap();
+        document.remove("payload");
+        let raw = bson::RawDocumentBuf::try_from(&document).unwrap();
+        let error = StoredRecord::parse(&raw).unwrap_err().to_string();
+        assert!(error.contains("payload"), "{error}");
+    }
+}

@@ -1,0 +1,16 @@
+//! What every process needs to run: settings, logs, health, metrics, a clean
+//! stop, and patience with servers that are away.
+
+mod health;
+mod ops;
+mod retry;
+mod settings;
+mod shutdown;
+mod telemetry;
+
+pub use health::{Dependency, DependencyState, Health};
+pub use ops::{ops_router, serve_ops};
+pub use retry::{Failure, Interrupted, RetryPolicy, retry};
+pub use settings::{KafkaSettings, LogFormat, LogSettings, MongoSettings, MysqlSettings};
+pub use shutdown::{Shutdown, shutdown_on_signal};
+pub use telemetry::start_telemetry;

@@ -1,0 +1,65 @@
+use std::net::SocketAddr;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use prometheus::{Registry, TextEncoder};
+use tokio::net::TcpListener;
+
+use super::{Health, Shutdown};
+
+/// `/live`, `/ready` and `/metrics`.
+///
+/// - `/live` answers 200 as long as the process can answer at all.
+/// - `/ready` answers 200, or 503 with the state of each dependency.
+/// - `/metrics` is in the Prometheus text format.
+pub fn ops_router(health: Health, registry: Registry) -> Router {
+    Router::new()
+        .route("/live", get(|| async { "ok\n" }))
+        .route("/ready", get(ready))
+        .with_state(health)
+        .route("/metrics", get(metrics).with_state(registry))
+}
+
+/// Serves [`ops_router`] on `address` until `shutdown`.
+///
+/// # Errors
+/// Where the address cannot be bound, or the listener breaks.
+pub async fn serve_ops(
+    address: SocketAddr,
+    health: Health,
+    registry: Registry,
+    shutdown: Shutdown,
+) -> std::io::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    tracing::info!(address = %listener.local_addr()?, "metrics and health");
+    axum::serve(listener, ops_router(health, registry))
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
+}
+
+async fn ready(State(health): State<Health>) -> Response {
+    let status = if health.is_ready() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let report = serde_json::json!({
+        "ready": health.is_ready(),
+        "draining": health.is_draining(),
+        "dependencies": health.dependencies(),
+    });
+    (status, Json(report)).into_response()
+}
+
+async fn metrics(State(registry): State<Registry>) -> Response {
+    match TextEncoder::new().encode_to_string(&registry.gather()) {
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be encoded");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
