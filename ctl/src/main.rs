@@ -1,1 +1,69 @@
-fn main() {}
+//! `outboxctl`: the operator's tool for the outbox pipeline.
+//!
+//! Every command writes its result to stdout, everything else to stderr, and
+//! says with its exit code how it ended; `outboxctl help COMMAND` is the manual.
+
+mod rest;
+mod seed;
+mod settings;
+mod table;
+mod terminal;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use shared::process::shutdown_on_signal;
+
+use crate::terminal::Terminal;
+
+/// Operate the outbox pipeline: REST -> MongoDB -> Kafka -> MySQL.
+#[derive(Debug, Parser)]
+#[command(name = "outboxctl", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// Log filter for what is written to stderr.
+    #[arg(long, env = "RUST_LOG", default_value = "warn", global = true)]
+    log: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Seed(seed::SeedArgs),
+}
+
+/// As shells report a command that Ctrl-C has ended.
+const INTERRUPTED: u8 = 130;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = async {
+        let shutdown = shutdown_on_signal()?;
+        // No command has anything to tidy up: what it has done stays done.
+        tokio::select! {
+            outcome = run(cli) => outcome,
+            () = shutdown.cancelled() => Ok(ExitCode::from(INTERRUPTED)),
+        }
+    };
+    match outcome.await {
+        Ok(code) => code,
+        Err(error) => {
+            // Nothing else is left to be done about a closed stderr.
+            let _ = writeln!(std::io::stderr(), "outboxctl: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let terminal = Terminal::default();
+    terminal.start_logging(&cli.log)?;
+    let mut out = std::io::stdout();
+    match cli.command {
+        Command::Seed(args) => seed::run(args, &terminal, &mut out).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
