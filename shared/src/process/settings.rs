@@ -133,6 +133,28 @@ pub struct MysqlSettings {
         help_heading = "MySQL"
     )]
     pub mysql_database: String,
+
+    /// Whether the connection is encrypted, and how much of the server's
+    /// certificate is checked.
+    #[arg(long, env = "MYSQL_TLS", value_enum, default_value_t = MysqlTls::Off, help_heading = "MySQL")]
+    pub mysql_tls: MysqlTls,
+
+    /// PEM file with the authorities that may have signed the server's
+    /// certificate; without it the usual public ones.
+    #[arg(long, env = "MYSQL_TLS_CA", help_heading = "MySQL")]
+    pub mysql_tls_ca: Option<std::path::PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MysqlTls {
+    /// Not encrypted.
+    Off,
+    /// Encrypted, whoever the server is.
+    Encrypt,
+    /// Encrypted, and the certificate must be signed by a known authority.
+    VerifyCa,
+    /// Encrypted, and the certificate must also name MYSQL_HOST.
+    VerifyFull,
 }
 
 /// By hand, so that a logged configuration shows no password.
@@ -143,6 +165,7 @@ impl std::fmt::Debug for MysqlSettings {
             .field("mysql_port", &self.mysql_port)
             .field("mysql_user", &self.mysql_user)
             .field("mysql_database", &self.mysql_database)
+            .field("mysql_tls", &self.mysql_tls)
             .finish_non_exhaustive()
     }
 }

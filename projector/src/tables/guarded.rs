@@ -1,0 +1,1 @@
+//! `INSERT … ON DUPLICATE KEY UPDATE` of many rows, the update guarded row by row.
