@@ -1,1 +1,22 @@
+//! `HTTP ──► one MongoDB transaction {document, outbox event}`
+//!
+//! The REST API of the contract. **Guarantee:** a 2xx answer means that the
+//! document and its event are durable together (write concern majority);
+//! Kafka, the relay, the projector and MySQL may all be down meanwhile.
+//!
+//! It never links Kafka or MySQL, never changes a document without its event
+//! (the only door to the database is [`store::Store::commit`], and a
+//! [`store::Write`] cannot hold one without the other), and never lets a secret
+//! out of MongoDB.
 
+mod config;
+mod http;
+mod metrics;
+mod password;
+mod requests;
+mod routes;
+mod server;
+pub mod store;
+
+pub use config::Config;
+pub use server::run;

@@ -3,10 +3,15 @@
 //!
 //! Secrets (password hashes, bank details) are no part of these types: what
 //! cannot be named here cannot leak into an answer, an event or a row.
+//!
+//! The parts that clients send as they are stored carry the contract's limits
+//! (`garde`). Those bind requests only: a document that is already stored is read
+//! as it is.
 
 mod order;
 mod post;
 mod product;
+pub mod rules;
 mod supplier;
 mod user;
 
@@ -39,6 +44,9 @@ pub trait Document: Serialize + DeserializeOwned + Clone + Send + Sync + Unpin +
     fn id(&self) -> Id;
     fn version(&self) -> i64;
 
+    /// Kept in MongoDB, but gone for whoever asks: 404.
+    fn is_deleted(&self) -> bool;
+
     /// Prepares the next write: version + 1, `updated_at` = `now`.
     fn advance(&mut self, now: Timestamp);
 }
@@ -52,7 +60,7 @@ pub const FIRST_VERSION: i64 = 1;
 /// loses the difference between BSON and JSON that [`Id`] and [`Timestamp`]
 /// depend on.
 macro_rules! aggregate {
-    ($type:ident, $domain:expr) => {
+    ($type:ident, $domain:expr, $is_deleted:expr) => {
         impl $crate::document::Document for $type {
             const DOMAIN: $crate::event::Domain = $domain;
 
@@ -62,6 +70,11 @@ macro_rules! aggregate {
 
             fn version(&self) -> i64 {
                 self.version
+            }
+
+            fn is_deleted(&self) -> bool {
+                let is_deleted: fn(&Self) -> bool = $is_deleted;
+                is_deleted(self)
             }
 
             fn advance(&mut self, now: $crate::Timestamp) {

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
 use crate::event::{Domain, EventType};
 use crate::{Id, Timestamp};
 
@@ -73,17 +75,26 @@ impl ProductSnapshot {
     pub const DEFAULT_IMAGE: &str = "https://placeholder.com/default.jpg";
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 pub struct ShippingAddress {
+    #[garde(length(chars, min = 1, max = 200))]
     pub recipient_name: String,
     #[serde(default)]
+    #[garde(length(chars, max = 20))]
     pub phone: Option<String>,
+    #[garde(length(chars, min = 1, max = 200))]
     pub street_address_1: String,
     #[serde(default)]
+    #[garde(length(chars, max = 200))]
     pub street_address_2: Option<String>,
+    #[garde(length(chars, min = 1, max = 100))]
     pub city: String,
+    #[garde(length(chars, min = 1, max = 100))]
     pub state: String,
+    #[garde(length(chars, min = 1, max = 20))]
     pub zip_code: String,
+    #[serde(deserialize_with = "rules::upper_case")]
+    #[garde(length(chars, equal = 2))]
     pub country: String,
 }
 
@@ -188,7 +199,7 @@ impl OrderAction {
     }
 }
 
-super::aggregate!(Order, Domain::Order);
+super::aggregate!(Order, Domain::Order, |_| false);
 
 #[cfg(test)]
 mod tests {

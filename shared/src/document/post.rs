@@ -1,3 +1,4 @@
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Domain;
@@ -56,19 +57,26 @@ pub enum PostType {
     Poll,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 pub struct Media {
+    #[garde(skip)]
     pub media_type: MediaType,
+    #[garde(skip)]
     pub media_url: String,
     #[serde(default)]
+    #[garde(skip)]
     pub thumbnail_url: Option<String>,
     #[serde(default)]
+    #[garde(range(min = 0))]
     pub width: Option<i64>,
     #[serde(default)]
+    #[garde(range(min = 0))]
     pub height: Option<i64>,
     #[serde(default)]
+    #[garde(range(min = 0))]
     pub duration_seconds: Option<i64>,
     #[serde(default)]
+    #[garde(range(min = 0))]
     pub size_bytes: Option<i64>,
 }
 
@@ -80,15 +88,20 @@ pub enum MediaType {
     Gif,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 pub struct LinkPreview {
+    #[garde(skip)]
     pub url: String,
+    #[garde(length(chars, max = 200))]
     pub title: String,
     #[serde(default)]
+    #[garde(length(chars, max = 500))]
     pub description: Option<String>,
     #[serde(default)]
+    #[garde(skip)]
     pub image: Option<String>,
     #[serde(default)]
+    #[garde(skip)]
     pub site_name: Option<String>,
 }
 
@@ -104,4 +117,4 @@ pub struct PostStats {
     pub last_comment_at: Option<Timestamp>,
 }
 
-super::aggregate!(Post, Domain::Post);
+super::aggregate!(Post, Domain::Post, |post| post.deleted_at.is_some());

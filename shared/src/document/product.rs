@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
 use crate::event::{Domain, EventType};
 use crate::{Id, Timestamp};
 
@@ -41,11 +43,14 @@ pub struct SupplierInfo {
     pub name: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 pub struct TopicDescription {
+    #[garde(length(chars, min = 1, max = 100))]
     pub topic: String,
+    #[garde(length(chars, min = 1, max = 5000))]
     pub description: String,
     #[serde(default)]
+    #[garde(skip)]
     pub display_order: i64,
 }
 
@@ -56,46 +61,67 @@ pub struct ProductMetadata {
     pub brand: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 pub struct StockLocation {
+    #[garde(length(chars, min = 1, max = 200))]
     pub location_name: String,
     #[serde(default)]
+    #[garde(length(chars, max = 200))]
     pub street_address: Option<String>,
+    #[garde(length(chars, min = 1, max = 100))]
     pub city: String,
     #[serde(default)]
+    #[garde(length(chars, max = 100))]
     pub state: Option<String>,
+    #[garde(length(chars, min = 1, max = 20))]
     pub zip_code: String,
+    #[serde(deserialize_with = "rules::upper_case")]
+    #[garde(length(chars, equal = 2))]
     pub country: String,
     #[serde(default)]
+    #[garde(range(min = 0))]
     pub quantity: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 pub struct Variant {
+    #[garde(length(chars, min = 1, max = 50))]
     pub variant_id: String,
+    #[garde(length(chars, min = 1, max = 200))]
     pub variant_name: String,
     #[serde(default)]
+    #[garde(dive)]
     pub attributes: Vec<VariantAttribute>,
+    #[garde(range(min = 0))]
     pub price_cents: i64,
     #[serde(default)]
+    #[garde(range(min = 0))]
     pub cost_cents: Option<i64>,
     #[serde(default)]
+    #[garde(range(min = 0))]
     pub quantity: i64,
+    #[garde(dive)]
     pub package_dimensions: PackageDimensions,
     #[serde(default)]
+    #[garde(skip)]
     pub image_url: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 pub struct VariantAttribute {
+    #[garde(length(chars, min = 1, max = 50))]
     pub attribute_name: String,
+    #[garde(length(chars, min = 1, max = 100))]
     pub attribute_value: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 pub struct PackageDimensions {
+    #[garde(custom(rules::greater_than_zero))]
     pub width_cm: f64,
+    #[garde(custom(rules::greater_than_zero))]
     pub height_cm: f64,
+    #[garde(custom(rules::greater_than_zero))]
     pub depth_cm: f64,
 }
 
@@ -219,7 +245,8 @@ impl ProductAction {
     }
 }
 
-super::aggregate!(Product, Domain::Product);
+super::aggregate!(Product, Domain::Product, |product| product.status
+    == ProductStatus::Deleted);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,7 @@
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
 use crate::event::Domain;
 use crate::{Id, Timestamp};
 
@@ -23,42 +25,61 @@ pub struct Supplier {
     pub updated_at: Timestamp,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 pub struct SupplierContact {
     /// Trimmed and lower-cased: the form in which it is unique.
+    #[serde(deserialize_with = "rules::email")]
+    #[garde(email, length(chars, max = 254))]
     pub primary_email: String,
     #[serde(default)]
+    #[garde(skip)]
     pub additional_emails: Vec<String>,
+    #[garde(skip)]
     pub primary_phone: String,
     #[serde(default)]
+    #[garde(skip)]
     pub contact_person_name: Option<String>,
     #[serde(default)]
+    #[garde(skip)]
     pub contact_person_title: Option<String>,
     #[serde(default)]
+    #[garde(skip)]
     pub contact_person_email: Option<String>,
     #[serde(default)]
+    #[garde(skip)]
     pub contact_person_phone: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 pub struct CompanyInfo {
+    #[garde(length(chars, min = 2, max = 200))]
     pub legal_name: String,
     #[serde(default)]
+    #[garde(length(chars, max = 200))]
     pub dba_name: Option<String>,
+    #[garde(dive)]
     pub business_address: Address,
     #[serde(default)]
+    #[garde(dive)]
     pub shipping_address: Option<Address>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 pub struct Address {
+    #[garde(length(chars, min = 1, max = 200))]
     pub street_address_1: String,
     #[serde(default)]
+    #[garde(length(chars, max = 200))]
     pub street_address_2: Option<String>,
+    #[garde(length(chars, min = 1, max = 100))]
     pub city: String,
+    #[garde(length(chars, min = 1, max = 100))]
     pub state: String,
+    #[garde(length(chars, min = 1, max = 20))]
     pub zip_code: String,
     /// ISO 3166 alpha-2, upper-case.
+    #[serde(deserialize_with = "rules::upper_case")]
+    #[garde(length(chars, equal = 2))]
     pub country: String,
 }
 
@@ -74,4 +95,4 @@ pub struct BusinessInfo {
     pub support_phone: Option<String>,
 }
 
-super::aggregate!(Supplier, Domain::Supplier);
+super::aggregate!(Supplier, Domain::Supplier, |_| false);

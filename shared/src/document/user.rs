@@ -45,4 +45,4 @@ fn default_avatar() -> String {
     DEFAULT_AVATAR.to_owned()
 }
 
-super::aggregate!(User, Domain::User);
+super::aggregate!(User, Domain::User, |user| user.deleted_at.is_some());

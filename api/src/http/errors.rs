@@ -1,0 +1,138 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// Each failing field, by its path (`variants.red.package_dimensions.width_cm`),
+/// and what is wrong with it.
+pub type Details = BTreeMap<String, String>;
+
+/// Every way in which a request is refused. This is the one place that knows the
+/// codes of the contract and their HTTP status.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    #[error("the request breaks a rule")]
+    Validation(Details),
+    #[error("{0}")]
+    AuthenticationFailed(Cow<'static, str>),
+    #[error("{0}")]
+    Forbidden(&'static str),
+    #[error("{0}")]
+    AccountStatus(&'static str),
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    #[error("{0}")]
+    StateConflict(String),
+    #[error("{0}")]
+    Duplicate(&'static str),
+    #[error("too many requests")]
+    RateLimited { retry_after_seconds: u64 },
+    #[error("the method is not allowed here")]
+    MethodNotAllowed,
+    #[error("the request is larger than the limit")]
+    TooLarge,
+    #[error("the body must be application/json")]
+    UnsupportedMediaType,
+    /// The database is away or too slow. The write may have happened only where
+    /// `outcome_unknown` says so.
+    #[error("the database is not available, try again")]
+    Unavailable { outcome_unknown: bool },
+    /// For the log only: the client learns nothing of it.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The contract's envelope.
+#[derive(Serialize)]
+struct Envelope {
+    error: Refusal,
+}
+
+#[derive(Serialize)]
+struct Refusal {
+    code: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+}
+
+impl ApiError {
+    /// One field that breaks a rule.
+    pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Validation(Details::from([(field.into(), problem.into())]))
+    }
+
+    pub fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(error.into())
+    }
+
+    fn code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Validation(_) => (StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_ERROR"),
+            Self::AuthenticationFailed(_) => (StatusCode::UNAUTHORIZED, "AUTHENTICATION_FAILED"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN"),
+            Self::AccountStatus(_) => (StatusCode::FORBIDDEN, "ACCOUNT_STATUS_ERROR"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND"),
+            Self::StateConflict(_) => (StatusCode::CONFLICT, "STATE_CONFLICT"),
+            Self::Duplicate(_) => (StatusCode::CONFLICT, "DUPLICATE_RESOURCE"),
+            Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "VALIDATION_ERROR"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "VALIDATION_ERROR"),
+            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "VALIDATION_ERROR"),
+            Self::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "INTERNAL_ERROR"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
+        }
+    }
+
+    fn retry_after_seconds(&self) -> Option<u64> {
+        match self {
+            Self::RateLimited {
+                retry_after_seconds,
+            } => Some(*retry_after_seconds),
+            Self::Unavailable { .. } => Some(1),
+            _ => None,
+        }
+    }
+
+    fn client_message(&self) -> String {
+        match self {
+            Self::Unavailable {
+                outcome_unknown: true,
+            } => "the database was lost while the write was committed: read before you repeat it"
+                .to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if let Self::Internal(source) = &self {
+            tracing::error!(error = %source, "request failed");
+        }
+        let (status, code) = self.code();
+        let retry_after = self.retry_after_seconds();
+        let message = self.client_message();
+        let details = match self {
+            Self::Validation(details) => Some(details),
+            _ => None,
+        };
+        let body = Json(Envelope {
+            error: Refusal {
+                code,
+                message,
+                details,
+            },
+        });
+        let mut response = (status, body).into_response();
+        if let Some(seconds) = retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

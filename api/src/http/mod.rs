@@ -1,0 +1,14 @@
+//! The edge: what comes in is parsed into types or refused, what goes out is one
+//! envelope.
+
+mod errors;
+mod extract;
+mod identity;
+mod observe;
+mod respond;
+
+pub use errors::{ApiError, Details};
+pub use extract::{Body, EntityId, OptionalBody, Query};
+pub use identity::{CallingSupplier, CallingUser, MaybeCallingSupplier};
+pub use observe::observe;
+pub use respond::{Deleted, Written};

@@ -1,0 +1,45 @@
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::HeaderMap;
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::metrics::Metrics;
+
+/// One log line and one measurement per request, at the boundary.
+pub async fn observe(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    // The pattern, not the path: labels and logs stay few and free of ids.
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let request_id = text(request.headers(), "x-request-id");
+    let traceparent = text(request.headers(), "traceparent");
+
+    let response = next.run(request).await;
+
+    let elapsed = started.elapsed();
+    let status = response.status();
+    metrics
+        .request_seconds
+        .with_label_values(&[method.as_str(), &route, status.as_str()])
+        .observe(elapsed.as_secs_f64());
+    tracing::info!(
+        %method,
+        route,
+        status = status.as_u16(),
+        milliseconds = elapsed.as_secs_f64() * 1e3,
+        request_id,
+        traceparent,
+        event_id = text(response.headers(), "x-event-id"),
+        "request"
+    );
+    response
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}

@@ -1,0 +1,17 @@
+//! What clients send, and its rules: every limit of the contract is written on
+//! the field that it limits. Unknown fields are ignored: existing clients send some.
+
+mod order;
+mod page;
+mod post;
+mod product;
+mod rules;
+mod supplier;
+mod user;
+
+pub use order::{CancelOrder, CreateOrder};
+pub use page::{ListOrders, ListPosts, ListProducts, Page};
+pub use post::{CreatePost, UpdatePost};
+pub use product::{CreateProduct, UpdateProduct};
+pub use supplier::{CreateSupplier, UpdateSupplier};
+pub use user::{CreateUser, UpdateUser};

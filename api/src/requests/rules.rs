@@ -1,0 +1,45 @@
+//! Readings and rules that several requests share.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+
+/// Reads text without the blanks around it.
+pub fn trimmed<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
+    String::deserialize(input).map(|text| text.trim().to_owned())
+}
+
+/// As [`trimmed`], where null says nothing.
+pub fn trimmed_if_given<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(input)?.map(|text| text.trim().to_owned()))
+}
+
+/// Tells "set to null" (`Some(None)`) from "not given" (`None`, by `serde(default)`).
+pub fn nullable<'de, T, D>(input: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::deserialize(input).map(Some)
+}
+
+/// Changes a field only where the client gave a value.
+pub fn replace<T: Clone>(field: &mut T, given: &Option<T>) {
+    if let Some(value) = given {
+        field.clone_from(value);
+    }
+}
+
+/// Variant names become field names in MongoDB, which cannot hold a NUL.
+pub fn storable_keys<T>(map: &BTreeMap<String, T>, _: &()) -> garde::Result {
+    if map.keys().any(|key| key.contains('\0')) {
+        return Err(garde::Error::new("a key contains a NUL character"));
+    }
+    Ok(())
+}
+
+/// As [`storable_keys`], where the map may be absent.
+pub fn storable_keys_if_given<T>(map: &Option<BTreeMap<String, T>>, context: &()) -> garde::Result {
+    map.as_ref()
+        .map_or(Ok(()), |map| storable_keys(map, context))
+}

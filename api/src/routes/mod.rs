@@ -1,0 +1,46 @@
+//! The REST surface, one file a domain. A handler reads the request's parts,
+//! decides, and commits one [`crate::store::Write`].
+
+mod orders;
+mod posts;
+mod products;
+mod status;
+mod suppliers;
+mod users;
+
+use axum::Router;
+use shared::Id;
+use shared::document::{Document, User};
+use shared::process::Health;
+
+use crate::http::ApiError;
+use crate::password::PasswordHashing;
+use crate::store::Store;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct App {
+    pub store: Store,
+    pub passwords: PasswordHashing,
+    pub health: Health,
+}
+
+/// Every route of the contract.
+pub fn rest() -> Router<App> {
+    Router::new()
+        .merge(status::routes())
+        .merge(users::routes())
+        .merge(suppliers::routes())
+        .merge(products::routes())
+        .merge(orders::routes())
+        .merge(posts::routes())
+}
+
+/// The calling user, who must be live.
+async fn live_user(store: &Store, id: Id) -> Result<User, ApiError> {
+    let user: User = store.find(id).await?.ok_or(ApiError::NotFound("user"))?;
+    if user.is_deleted() {
+        return Err(ApiError::AccountStatus("the calling user is deleted"));
+    }
+    Ok(user)
+}

@@ -1,0 +1,113 @@
+use std::collections::HashMap;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use mongodb::bson::doc;
+use shared::Id;
+use shared::document::{Order, OrderAction, Product};
+use shared::event::EventType;
+
+use super::{App, live_user};
+use crate::http::{ApiError, Body, CallingUser, EntityId, OptionalBody, Query, Written};
+use crate::requests::{CancelOrder, CreateOrder, ListOrders, Page};
+use crate::store::{Attempt, Cause, CommitError, Constraint, NoSecrets, Store, Write};
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/orders", get(list).post(create))
+        .route("/orders/{id}", get(read))
+        .route("/orders/{id}/cancel", post(cancel))
+}
+
+async fn create(
+    State(app): State<App>,
+    CallingUser(user): CallingUser,
+    cause: Cause,
+    Body(request): Body<CreateOrder>,
+) -> Result<impl IntoResponse, ApiError> {
+    let customer = live_user(&app.store, user).await?;
+    let products = ordered_products(&app.store, &request).await?;
+    let attempt = || async {
+        let mut write = Write::new(&cause);
+        let order = request.to_document(&customer, &products, write.moment)?;
+        write.create(&order, &NoSecrets {}, EventType::OrderCreated)?;
+        match app.store.commit(write).await {
+            // The number was drawn before: draw another one.
+            Err(CommitError::Duplicate(Constraint::OrderNumber)) => Err(Attempt::Stale),
+            outcome => Ok((order, outcome?)),
+        }
+    };
+    let (order, committed) = app.store.until_current(attempt).await?;
+    Ok(Written::created(order, committed))
+}
+
+/// What the order names, by id; what is missing or deleted is not in it.
+async fn ordered_products(
+    store: &Store,
+    request: &CreateOrder,
+) -> Result<HashMap<Id, Product>, ApiError> {
+    let ids: Vec<Id> = request.items.iter().map(|line| line.product_id).collect();
+    let products: Vec<Product> = store.all(doc! { "_id": { "$in": ids } }).await?;
+    Ok(products
+        .into_iter()
+        .map(|product| (product.id, product))
+        .collect())
+}
+
+async fn list(
+    State(app): State<App>,
+    CallingUser(user): CallingUser,
+    Query(page): Query<Page>,
+    Query(wanted): Query<ListOrders>,
+) -> Result<Json<Vec<Order>>, ApiError> {
+    let mut filter = doc! { "customer.user_id": user };
+    if !wanted.status.is_empty() {
+        let wanted: Vec<_> = wanted.status.iter().map(|status| status.as_str()).collect();
+        filter.insert("status", doc! { "$in": wanted });
+    }
+    app.store
+        .list(filter, doc! { "created_at": -1, "_id": -1 }, page)
+        .await
+        .map(Json)
+}
+
+async fn read(
+    State(app): State<App>,
+    EntityId(id): EntityId,
+    CallingUser(user): CallingUser,
+) -> Result<Json<Order>, ApiError> {
+    let order = app.store.get(id).await?;
+    require_buyer(&order, user)?;
+    Ok(Json(order))
+}
+
+async fn cancel(
+    State(app): State<App>,
+    EntityId(id): EntityId,
+    CallingUser(user): CallingUser,
+    cause: Cause,
+    OptionalBody(_reason): OptionalBody<CancelOrder>,
+) -> Result<impl IntoResponse, ApiError> {
+    let change = |order: &mut Order, write: &mut Write| {
+        require_buyer(order, user)?;
+        order.status = order.status.after(OrderAction::Cancel).ok_or_else(|| {
+            let status = order.status.as_str();
+            ApiError::StateConflict(format!("an order that is {status} cannot be cancelled"))
+        })?;
+        Ok(write.update(order, OrderAction::Cancel.event_type())?)
+    };
+    live_user(&app.store, user).await?;
+    let (order, committed) = app.store.change(&cause, id, change).await?;
+    Ok(Written::changed(order, committed))
+}
+
+/// Whose order it is not learns nothing of it, not even that it exists.
+fn require_buyer(order: &Order, user: Id) -> Result<(), ApiError> {
+    if order.customer.user_id == user {
+        Ok(())
+    } else {
+        Err(ApiError::NotFound("order"))
+    }
+}

@@ -1,0 +1,116 @@
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use mongodb::bson::doc;
+use shared::Id;
+use shared::document::Post;
+use shared::event::EventType;
+
+use super::{App, live_user};
+use crate::http::{ApiError, Body, CallingUser, Deleted, EntityId, Query, Written};
+use crate::requests::{CreatePost, ListPosts, Page, UpdatePost};
+use crate::store::{Cause, NoSecrets, Write};
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/posts", get(list).post(create))
+        .route("/posts/{id}", get(read).patch(update).delete(delete))
+        .route("/posts/{id}/publish", post(publish))
+}
+
+async fn create(
+    State(app): State<App>,
+    CallingUser(user): CallingUser,
+    cause: Cause,
+    Body(request): Body<CreatePost>,
+) -> Result<impl IntoResponse, ApiError> {
+    let author = live_user(&app.store, user).await?;
+    let mut write = Write::new(&cause);
+    let post = request.into_document(&author, write.moment);
+    write.create(&post, &NoSecrets {}, EventType::PostCreated)?;
+    let committed = app.store.commit(write).await?;
+    Ok(Written::created(post, committed))
+}
+
+async fn list(
+    State(app): State<App>,
+    Query(page): Query<Page>,
+    Query(wanted): Query<ListPosts>,
+) -> Result<Json<Vec<Post>>, ApiError> {
+    let mut filter = doc! { "published_at": { "$ne": null }, "deleted_at": null };
+    if let Some(author) = wanted.author_id {
+        filter.insert("author.user_id", author);
+    }
+    app.store
+        .list(filter, doc! { "published_at": -1, "_id": -1 }, page)
+        .await
+        .map(Json)
+}
+
+async fn read(State(app): State<App>, EntityId(id): EntityId) -> Result<Json<Post>, ApiError> {
+    app.store.get(id).await.map(Json)
+}
+
+async fn update(
+    State(app): State<App>,
+    EntityId(id): EntityId,
+    CallingUser(user): CallingUser,
+    cause: Cause,
+    Body(request): Body<UpdatePost>,
+) -> Result<impl IntoResponse, ApiError> {
+    let change = |post: &mut Post, write: &mut Write| {
+        require_author(post, user)?;
+        request.apply(post);
+        Ok(write.update(post, EventType::PostUpdated)?)
+    };
+    live_user(&app.store, user).await?;
+    let (post, committed) = app.store.change(&cause, id, change).await?;
+    Ok(Written::changed(post, committed))
+}
+
+async fn delete(
+    State(app): State<App>,
+    EntityId(id): EntityId,
+    CallingUser(user): CallingUser,
+    cause: Cause,
+) -> Result<Deleted, ApiError> {
+    let change = |post: &mut Post, write: &mut Write| {
+        require_author(post, user)?;
+        post.deleted_at = Some(write.moment);
+        Ok(write.update(post, EventType::PostDeleted)?)
+    };
+    live_user(&app.store, user).await?;
+    let (_, committed) = app.store.change(&cause, id, change).await?;
+    Ok(Deleted(committed))
+}
+
+async fn publish(
+    State(app): State<App>,
+    EntityId(id): EntityId,
+    CallingUser(user): CallingUser,
+    cause: Cause,
+) -> Result<impl IntoResponse, ApiError> {
+    let change = |post: &mut Post, write: &mut Write| {
+        require_author(post, user)?;
+        if post.published_at.is_some() {
+            return Err(ApiError::StateConflict(
+                "the post is published already".to_owned(),
+            ));
+        }
+        post.published_at = Some(write.moment);
+        Ok(write.update(post, EventType::PostPublished)?)
+    };
+    live_user(&app.store, user).await?;
+    let (post, committed) = app.store.change(&cause, id, change).await?;
+    Ok(Written::changed(post, committed))
+}
+
+fn require_author(post: &Post, user: Id) -> Result<(), ApiError> {
+    if post.author.user_id == user {
+        return Ok(());
+    }
+    Err(ApiError::Forbidden(
+        "only the author of the post may change it",
+    ))
+}

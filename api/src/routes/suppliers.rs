@@ -1,0 +1,139 @@
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use mongodb::bson::doc;
+use serde::Serialize;
+use shared::Id;
+use shared::document::{Document, Product, ProductAction, ProductStatus, Supplier};
+use shared::event::EventType;
+
+use super::App;
+use crate::http::{ApiError, Body, Deleted, EntityId, MaybeCallingSupplier, Query, Written};
+use crate::requests::{CreateSupplier, Page, UpdateSupplier};
+use crate::store::{Attempt, BankingInfo, Cause, Committed, Store, SupplierSecrets, Write};
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/suppliers", get(list).post(create))
+        .route("/suppliers/{id}", get(read).patch(update).delete(delete))
+}
+
+/// A supplier as it is answered. Bank details are there for the supplier itself and
+/// null for everybody else.
+#[derive(Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    supplier: Supplier,
+    banking_info: Option<BankingInfo>,
+}
+
+impl Answer {
+    fn to_anybody(supplier: Supplier) -> Self {
+        Self {
+            supplier,
+            banking_info: None,
+        }
+    }
+
+    async fn to(caller: Option<Id>, supplier: Supplier, store: &Store) -> Result<Self, ApiError> {
+        if caller == Some(supplier.id) {
+            let banking_info = store.banking_info(supplier.id).await?;
+            return Ok(Self {
+                supplier,
+                banking_info,
+            });
+        }
+        Ok(Self::to_anybody(supplier))
+    }
+}
+
+async fn create(
+    State(app): State<App>,
+    cause: Cause,
+    Body(mut request): Body<CreateSupplier>,
+) -> Result<impl IntoResponse, ApiError> {
+    let password_hash = app
+        .passwords
+        .hash(std::mem::take(&mut request.password))
+        .await?;
+    let banking_info = request.banking_info.take();
+    let mut write = Write::new(&cause);
+    let supplier = request.into_document(write.moment);
+    let secrets = SupplierSecrets {
+        password_hash,
+        banking_info: banking_info.clone(),
+    };
+    write.create(&supplier, &secrets, EventType::SupplierCreated)?;
+    let committed = app.store.commit(write).await?;
+    Ok(Written::created(
+        Answer {
+            supplier,
+            banking_info,
+        },
+        committed,
+    ))
+}
+
+async fn list(
+    State(app): State<App>,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<Answer>>, ApiError> {
+    let suppliers = app.store.list(doc! {}, doc! { "_id": 1 }, page).await?;
+    Ok(Json(
+        suppliers.into_iter().map(Answer::to_anybody).collect(),
+    ))
+}
+
+async fn read(
+    State(app): State<App>,
+    EntityId(id): EntityId,
+    MaybeCallingSupplier(caller): MaybeCallingSupplier,
+) -> Result<Json<Answer>, ApiError> {
+    let supplier = app.store.get(id).await?;
+    Answer::to(caller, supplier, &app.store).await.map(Json)
+}
+
+async fn update(
+    State(app): State<App>,
+    EntityId(id): EntityId,
+    MaybeCallingSupplier(caller): MaybeCallingSupplier,
+    cause: Cause,
+    Body(request): Body<UpdateSupplier>,
+) -> Result<impl IntoResponse, ApiError> {
+    let change = |supplier: &mut Supplier, write: &mut Write| {
+        request.apply(supplier);
+        Ok(write.update(supplier, EventType::SupplierUpdated)?)
+    };
+    let (supplier, committed) = app.store.change(&cause, id, change).await?;
+    Ok(Written::changed(
+        Answer::to(caller, supplier, &app.store).await?,
+        committed,
+    ))
+}
+
+async fn delete(
+    State(app): State<App>,
+    EntityId(id): EntityId,
+    cause: Cause,
+) -> Result<Deleted, ApiError> {
+    let attempt = || remove_with_products(&app.store, &cause, id);
+    app.store.until_current(attempt).await.map(Deleted)
+}
+
+/// The supplier goes, and its live products with it, in one transaction.
+async fn remove_with_products(store: &Store, cause: &Cause, id: Id) -> Result<Committed, Attempt> {
+    let mut supplier: Supplier = store.get(id).await?;
+    let live = doc! { "supplier_id": id, "status": { "$ne": ProductStatus::Deleted.as_str() } };
+    let products: Vec<Product> = store.all(live).await?;
+
+    let mut write = Write::new(cause);
+    supplier.advance(write.moment);
+    write.remove_supplier(&supplier)?;
+    for mut product in products {
+        product.advance(write.moment);
+        product.status = ProductStatus::Deleted;
+        write.update(&product, ProductAction::Delete.event_type())?;
+    }
+    Ok(store.commit(write).await?)
+}

@@ -1,0 +1,79 @@
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use mongodb::bson::doc;
+use shared::document::User;
+use shared::event::EventType;
+
+use super::App;
+use crate::http::{ApiError, Body, Deleted, EntityId, Query, Written};
+use crate::requests::{CreateUser, Page, UpdateUser};
+use crate::store::{Cause, UserSecrets, Write};
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/users", get(list).post(create))
+        .route("/users/{id}", get(read).patch(update).delete(delete))
+}
+
+async fn create(
+    State(app): State<App>,
+    cause: Cause,
+    Body(mut request): Body<CreateUser>,
+) -> Result<impl IntoResponse, ApiError> {
+    let password_hash = app
+        .passwords
+        .hash(std::mem::take(&mut request.password))
+        .await?;
+    let mut write = Write::new(&cause);
+    let user = request.into_document(write.moment);
+    write.create(
+        &user,
+        &UserSecrets { password_hash },
+        EventType::UserCreated,
+    )?;
+    let committed = app.store.commit(write).await?;
+    Ok(Written::created(user, committed))
+}
+
+async fn list(
+    State(app): State<App>,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<User>>, ApiError> {
+    app.store
+        .list(doc! { "deleted_at": null }, doc! { "_id": 1 }, page)
+        .await
+        .map(Json)
+}
+
+async fn read(State(app): State<App>, EntityId(id): EntityId) -> Result<Json<User>, ApiError> {
+    app.store.get(id).await.map(Json)
+}
+
+async fn update(
+    State(app): State<App>,
+    EntityId(id): EntityId,
+    cause: Cause,
+    Body(request): Body<UpdateUser>,
+) -> Result<impl IntoResponse, ApiError> {
+    let change = |user: &mut User, write: &mut Write| {
+        request.apply(user);
+        Ok(write.update(user, EventType::UserUpdated)?)
+    };
+    let (user, committed) = app.store.change(&cause, id, change).await?;
+    Ok(Written::changed(user, committed))
+}
+
+async fn delete(
+    State(app): State<App>,
+    EntityId(id): EntityId,
+    cause: Cause,
+) -> Result<Deleted, ApiError> {
+    let change = |user: &mut User, write: &mut Write| {
+        user.deleted_at = Some(write.moment);
+        Ok(write.update(user, EventType::UserDeleted)?)
+    };
+    let (_, committed) = app.store.change(&cause, id, change).await?;
+    Ok(Deleted(committed))
+}

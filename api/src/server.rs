@@ -1,0 +1,138 @@
+use std::error::Error;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::HeaderName;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use prometheus::Registry;
+use prometheus::process_collector::ProcessCollector;
+use shared::process::{Dependency, Failure, Health, RetryPolicy, Shutdown, ops_router, retry};
+use tokio::net::TcpListener;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+
+use crate::Config;
+use crate::http::{ApiError, observe};
+use crate::metrics::Metrics;
+use crate::password::PasswordHashing;
+use crate::routes::{self, App};
+use crate::store::Store;
+
+/// The largest request body, in bytes.
+const BODY_LIMIT: usize = 1024 * 1024;
+/// Between two looks at whether MongoDB is there.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Serves on `listener` until `shutdown`, then finishes the requests in flight.
+///
+/// # Errors
+/// Where the configuration cannot work: a malformed MONGODB_URL.
+/// MongoDB being away is no error: requests are answered 503 until it is there.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: Shutdown,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let registry = Registry::new();
+    registry.register(Box::new(ProcessCollector::for_self()))?;
+    let metrics = Metrics::register(&registry)?;
+    let health = Health::default();
+    let mongodb = health.dependency("mongodb");
+    let store = Store::connect(&config.mongodb, config.mongodb_timeout(), metrics.clone()).await?;
+    let passwords = PasswordHashing::new(
+        hash_threads(&config),
+        config.hash_queue,
+        metrics.hash_waiting.clone(),
+    );
+
+    tracing::info!(address = %listener.local_addr()?, database = config.mongodb.database_name,
+                   "serving REST");
+    let watch = tokio::spawn(watch_mongodb(store.clone(), mongodb, shutdown.clone()));
+    let app = router(
+        App {
+            store,
+            passwords,
+            health: health.clone(),
+        },
+        metrics,
+    )
+    .merge(ops_router(health.clone(), registry));
+    let stopping = shutdown.clone();
+    let drained = async move {
+        stopping.cancelled().await;
+        health.drain();
+    };
+    let serving = axum::serve(listener, app)
+        .with_graceful_shutdown(drained)
+        .into_future();
+    let deadline = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(config.drain_timeout()).await;
+    };
+    tokio::select! {
+        served = serving => served?,
+        () = deadline => tracing::warn!("requests were still in flight at the end of the drain"),
+    }
+    watch.await?;
+    Ok(())
+}
+
+fn hash_threads(config: &Config) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    config.hash_threads.map_or(cores.div_ceil(2), usize::from)
+}
+
+/// REST with what surrounds every request; outermost last.
+fn router(app: App, metrics: Metrics) -> Router {
+    let request_id = HeaderName::from_static("x-request-id");
+    routes::rest()
+        .layer(from_fn_with_state(app.clone(), require_database))
+        .fallback(|| async { ApiError::NotFound("path") })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .with_state(app)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(CatchPanicLayer::custom(|_| {
+            ApiError::internal("a handler panicked").into_response()
+        }))
+        .layer(from_fn_with_state(metrics, observe))
+        .layer(PropagateRequestIdLayer::new(request_id.clone()))
+        .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))
+}
+
+/// Until the unique indexes stand nothing is written, and nothing there is to read.
+async fn require_database(State(app): State<App>, request: Request, next: Next) -> Response {
+    let needs_none = matches!(request.uri().path(), "/" | "/health");
+    if app.store.is_prepared() || needs_none {
+        return next.run(request).await;
+    }
+    ApiError::Unavailable {
+        outcome_unknown: false,
+    }
+    .into_response()
+}
+
+/// Prepares the database once it is there, then keeps an eye on it for /ready.
+async fn watch_mongodb(store: Store, mongodb: Dependency, shutdown: Shutdown) {
+    let prepared = retry(
+        RetryPolicy::default(),
+        &shutdown,
+        &mongodb,
+        |_| Failure::Transient,
+        || store.prepare(),
+    );
+    if prepared.await.is_err() {
+        return;
+    }
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(PING_INTERVAL) => {}
+        }
+        match store.ping().await {
+            Ok(()) => mongodb.up(),
+            Err(error) => mongodb.down(error),
+        }
+    }
+}

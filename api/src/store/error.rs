@@ -1,0 +1,184 @@
+use mongodb::error::{Error, ErrorKind, WriteFailure};
+
+use crate::http::ApiError;
+
+/// A document would be larger than MongoDB's 16 MiB (the server's own error code).
+const BSON_OBJECT_TOO_LARGE: i32 = 10334;
+const DUPLICATE_KEY: i32 = 11000;
+
+/// Something that may exist only once; each is an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Constraint {
+    UserEmail,
+    SupplierEmail,
+    OrderNumber,
+}
+
+impl Constraint {
+    pub const ALL: [Self; 3] = [Self::UserEmail, Self::SupplierEmail, Self::OrderNumber];
+
+    /// The name of its index, by which the server's error message tells it.
+    pub fn index_name(self) -> &'static str {
+        match self {
+            Self::UserEmail => "user_email_unique",
+            Self::SupplierEmail => "supplier_email_unique",
+            Self::OrderNumber => "order_number_unique",
+        }
+    }
+}
+
+/// Why a [`super::Write`] was not committed. Nothing of it is stored, except where
+/// `outcome_unknown` says that nobody knows.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// A document changed or vanished since it was read. The write, made again
+    /// from what is there now, can succeed.
+    #[error("a document changed since it was read")]
+    Stale,
+    /// The caller's fault: something unique is taken.
+    #[error("{} is taken", .0.index_name())]
+    Duplicate(Constraint),
+    /// The caller's fault: the document or its event would be too large.
+    #[error("the document is too large")]
+    TooLarge,
+    /// MongoDB is away or too slow.
+    #[error("MongoDB is not available")]
+    Unavailable {
+        outcome_unknown: bool,
+        #[source]
+        source: Option<Error>,
+    },
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl CommitError {
+    pub fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(error.into())
+    }
+
+    /// The label under which api_commit_failures_total counts it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::Duplicate(_) => "duplicate",
+            Self::TooLarge => "too_large",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Internal(_) => "internal",
+        }
+    }
+}
+
+/// Carried through the driver's transaction loop, which knows only its own errors.
+#[derive(Debug)]
+pub(super) struct PreconditionFailed;
+
+impl From<Error> for CommitError {
+    fn from(error: Error) -> Self {
+        if error.get_custom::<PreconditionFailed>().is_some() {
+            return Self::Stale;
+        }
+        if is_unavailable(&error) {
+            return Self::Unavailable {
+                outcome_unknown: false,
+                source: Some(error),
+            };
+        }
+        match server_code(&error) {
+            Some((DUPLICATE_KEY, message)) => match constraint(message) {
+                Some(constraint) => Self::Duplicate(constraint),
+                None => Self::internal(error),
+            },
+            Some((BSON_OBJECT_TOO_LARGE, _)) => Self::TooLarge,
+            _ => Self::internal(error),
+        }
+    }
+}
+
+impl From<CommitError> for ApiError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            // The caller named no version: the handler tried until its time was up.
+            CommitError::Stale => Self::Unavailable {
+                outcome_unknown: false,
+            },
+            CommitError::Duplicate(Constraint::UserEmail | Constraint::SupplierEmail) => {
+                Self::Duplicate("the e-mail address is already in use")
+            }
+            CommitError::Duplicate(Constraint::OrderNumber) => {
+                Self::internal("no free order number was found")
+            }
+            CommitError::TooLarge => Self::TooLarge,
+            CommitError::Unavailable {
+                outcome_unknown, ..
+            } => Self::Unavailable { outcome_unknown },
+            CommitError::Internal(source) => Self::Internal(source),
+        }
+    }
+}
+
+/// Reads have no outcome to be unsure of.
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        CommitError::from(error).into()
+    }
+}
+
+/// The server cannot be reached, has no primary, is shutting down or ran out of time.
+pub(super) fn is_unavailable(error: &Error) -> bool {
+    // Driver and server label what another attempt can mend.
+    const LABELS: [&str; 3] = [
+        "TransientTransactionError",
+        "UnknownTransactionCommitResult",
+        "RetryableWriteError",
+    ];
+    // InterruptedAtShutdown, PrimarySteppedDown, NotWritablePrimary, MaxTimeMSExpired,
+    // ShutdownInProgress, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary
+    const CODES: [i32; 7] = [11600, 189, 10107, 50, 91, 13435, 13436];
+    match &*error.kind {
+        ErrorKind::ServerSelection { .. }
+        | ErrorKind::Io(_)
+        | ErrorKind::ConnectionPoolCleared { .. }
+        | ErrorKind::Transaction { .. } => true,
+        _ if LABELS.iter().any(|label| error.contains_label(label)) => true,
+        _ => server_code(error).is_some_and(|(code, _)| CODES.contains(&code)),
+    }
+}
+
+fn server_code(error: &Error) -> Option<(i32, &str)> {
+    match &*error.kind {
+        ErrorKind::Command(command) => Some((command.code, command.message.as_str())),
+        ErrorKind::Write(WriteFailure::WriteError(write)) => {
+            Some((write.code, write.message.as_str()))
+        }
+        ErrorKind::Write(WriteFailure::WriteConcernError(concern)) => {
+            Some((concern.code, concern.message.as_str()))
+        }
+        _ => None,
+    }
+}
+
+/// "E11000 duplicate key error collection: … index: NAME dup key: …"
+fn constraint(message: &str) -> Option<Constraint> {
+    let (_, rest) = message.split_once(" index: ")?;
+    let name = rest.split(' ').next()?;
+    Constraint::ALL
+        .into_iter()
+        .find(|constraint| constraint.index_name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_the_constraint_from_the_servers_message() {
+        let message = "E11000 duplicate key error collection: a.users index: user_email_unique \
+                       dup key: { contact_info.primary_email: \" index: order_number_unique\" }";
+        assert_eq!(constraint(message), Some(Constraint::UserEmail));
+        assert_eq!(
+            constraint("E11000 duplicate key error index: _id_ dup key"),
+            None
+        );
+    }
+}

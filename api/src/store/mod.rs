@@ -1,0 +1,87 @@
+//! MongoDB behind one door: whatever changes a document goes through
+//! [`Store::commit`], and what goes through it carries its events.
+
+mod commit;
+mod error;
+mod read;
+mod schema;
+mod secrets;
+mod write;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mongodb::bson::RawDocumentBuf;
+use mongodb::options::{ClientOptions, WriteConcern};
+use mongodb::{Client, Collection, Database};
+use shared::event::Domain;
+use shared::process::MongoSettings;
+
+use crate::metrics::Metrics;
+
+pub use commit::Attempt;
+pub use error::{CommitError, Constraint};
+pub use secrets::{BankingInfo, NoSecrets, SupplierSecrets, UserSecrets};
+pub use write::{Cause, Committed, Write};
+
+/// The documents and their outbox. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    database: Database,
+    timeout: Duration,
+    metrics: Metrics,
+    /// Set once the unique indexes stand: no write may slip in before them.
+    prepared: Arc<AtomicBool>,
+}
+
+impl Store {
+    /// Parses the connection string and connects in the background: MongoDB may
+    /// come later.
+    ///
+    /// # Errors
+    /// Where the connection string is malformed or its host names do not resolve.
+    pub async fn connect(
+        settings: &MongoSettings,
+        timeout: Duration,
+        metrics: Metrics,
+    ) -> mongodb::error::Result<Self> {
+        let mut options = ClientOptions::parse(&settings.mongodb_url).await?;
+        options.app_name.get_or_insert_with(|| "api".to_owned());
+        options.server_selection_timeout = Some(timeout);
+        options.connect_timeout.get_or_insert(timeout);
+        options.write_concern = Some(WriteConcern::majority());
+        let client = Client::with_options(options)?;
+        let database = client.database(&settings.database_name);
+        Ok(Self {
+            client,
+            database,
+            timeout,
+            metrics,
+            prepared: Arc::default(),
+        })
+    }
+
+    /// Whether [`Store::prepare`] has succeeded.
+    pub fn is_prepared(&self) -> bool {
+        self.prepared.load(Ordering::Acquire)
+    }
+
+    /// # Errors
+    /// Where no primary answers.
+    pub async fn ping(&self) -> mongodb::error::Result<()> {
+        self.database
+            .run_command(mongodb::bson::doc! { "ping": 1 })
+            .await
+            .map(|_| ())
+    }
+
+    fn documents(&self, domain: Domain) -> Collection<RawDocumentBuf> {
+        self.database.collection(domain.collection())
+    }
+
+    fn outbox(&self) -> Collection<RawDocumentBuf> {
+        self.database.collection(shared::outbox::COLLECTION)
+    }
+}

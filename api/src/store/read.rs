@@ -1,0 +1,88 @@
+use futures::TryStreamExt;
+use mongodb::bson::{Document as Filter, doc};
+use mongodb::{Collection, options::ReadPreference, options::SelectionCriteria};
+use serde::de::DeserializeOwned;
+use shared::Id;
+use shared::document::Document;
+
+use super::{BankingInfo, Store};
+use crate::http::ApiError;
+use crate::requests::Page;
+
+impl Store {
+    /// The document with this id.
+    ///
+    /// # Errors
+    /// NotFound where there is none, or it is deleted.
+    pub async fn get<D: Document>(&self, id: Id) -> Result<D, ApiError> {
+        let found = self
+            .find(id)
+            .await?
+            .filter(|document: &D| !document.is_deleted());
+        found.ok_or(ApiError::NotFound(D::DOMAIN.topic()))
+    }
+
+    /// The document with this id, deleted or not.
+    pub async fn find<D: Document>(&self, id: Id) -> Result<Option<D>, ApiError> {
+        let documents = self.typed::<D>(D::DOMAIN.collection());
+        let query = documents.find_one(doc! { "_id": id });
+        self.in_time(async { Ok(query.await?) }).await
+    }
+
+    /// All documents that match, in `sort`'s order.
+    pub async fn list<D: Document>(
+        &self,
+        filter: Filter,
+        sort: Filter,
+        page: Page,
+    ) -> Result<Vec<D>, ApiError> {
+        let documents = self.typed::<D>(D::DOMAIN.collection());
+        let query = documents
+            .find(filter)
+            .sort(sort)
+            .skip(u64::from(page.skip))
+            .limit(i64::from(page.limit));
+        self.in_time(async { Ok(query.await?.try_collect().await?) })
+            .await
+    }
+
+    /// All documents that match, for a write that concerns each of them.
+    pub async fn all<D: Document>(&self, filter: Filter) -> Result<Vec<D>, ApiError> {
+        let documents = self.typed::<D>(D::DOMAIN.collection());
+        self.in_time(async { Ok(documents.find(filter).await?.try_collect().await?) })
+            .await
+    }
+
+    /// The bank details that lie beside a supplier.
+    pub async fn banking_info(&self, supplier: Id) -> Result<Option<BankingInfo>, ApiError> {
+        #[derive(serde::Deserialize)]
+        struct Secrets {
+            #[serde(default)]
+            banking_info: Option<BankingInfo>,
+        }
+        let suppliers = self.typed::<Secrets>(shared::event::Domain::Supplier.collection());
+        let query = suppliers
+            .find_one(doc! { "_id": supplier })
+            .projection(doc! { "banking_info": 1 });
+        let found = self.in_time(async { Ok(query.await?) }).await?;
+        Ok(found.and_then(|secrets| secrets.banking_info))
+    }
+
+    fn typed<T: DeserializeOwned + Send + Sync>(&self, name: &str) -> Collection<T> {
+        let options = mongodb::options::CollectionOptions::builder()
+            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+            .build();
+        self.database.collection_with_options(name, options)
+    }
+
+    async fn in_time<T>(
+        &self,
+        read: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        tokio::time::timeout(self.timeout, read)
+            .await
+            .unwrap_or(Err(ApiError::Unavailable {
+                outcome_unknown: false,
+            }))
+    }
+}
