@@ -94,6 +94,8 @@ impl Write {
     ) -> Result<(), CommitError> {
         let mut fields = as_stored(document)?;
         fields.remove("id");
+        // Changes without a new version (see `link`), so what was read may be old by now.
+        fields.remove("product_ids");
         let filter = version_filter(document.id(), document.version() - 1);
         let action = Action::Update {
             filter,
