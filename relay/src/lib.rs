@@ -1,1 +1,109 @@
+//! outbox change stream ──► Kafka transactions
+//!
+//! ```text
+//! tail ─► batch ─► begin, produce all, produce checkpoint, commit ─► advance
+//! ```
+//!
+//! **Guarantee.** A read_committed reader sees each event exactly once, and each
+//! entity's events in the order of their versions, whatever is killed: publishing
+//! events and recording progress is one Kafka transaction. When the place in the
+//! change stream is lost, the outbox itself is swept; nothing is ever skipped.
+//!
+//! **Never**: parses a payload, links MySQL, starts "from now", reports a lag of zero
+//! that it cannot prove.
 
+mod backlog;
+pub mod batch;
+pub mod checkpoint;
+pub mod config;
+mod dead;
+mod kafka;
+mod lag;
+mod metrics;
+mod pipeline;
+pub mod position;
+mod producer;
+mod publish;
+mod published;
+mod read_back;
+mod recover;
+mod session;
+pub mod shard;
+mod source;
+mod stage;
+mod tail;
+pub mod topics;
+
+use prometheus::Registry;
+use shared::process::{Dependency, Health, Shutdown, serve_ops};
+
+pub use source::DEAD_COLLECTION;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::shard::Shard;
+use crate::source::Source;
+use crate::topics::Topics;
+
+/// Why the relay cannot run at all. Servers that are away are no reason: it waits.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("MONGODB_URL: {0}")]
+    MongoUrl(#[source] mongodb::error::Error),
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("RELAY_ADDR or signals: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// What the stages share.
+pub(crate) struct Relay {
+    config: Config,
+    shard: Shard,
+    topics: Topics,
+    source: Source,
+    metrics: Metrics,
+    mongodb: Dependency,
+    kafka: Dependency,
+    shutdown: Shutdown,
+}
+
+/// Runs the relay and its metrics server until `shutdown`.
+///
+/// # Errors
+/// [`RunError`], at once; later nothing ends it but `shutdown`.
+pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
+    let health = Health::default();
+    let registry = Registry::new();
+    let source = Source::new(&config.mongo)
+        .await
+        .map_err(RunError::MongoUrl)?;
+    let relay = Relay {
+        shard: Shard::WHOLE,
+        topics: Topics::new(&config.kafka, &config.checkpoint_topic),
+        source,
+        metrics: Metrics::register(&registry)?,
+        mongodb: health.dependency("mongodb"),
+        kafka: health.dependency("kafka"),
+        shutdown: shutdown.clone(),
+        config,
+    };
+    // Health and metrics answer until the last transaction is settled.
+    let ops_stop = Shutdown::new();
+    let ops = serve_ops(relay.config.relay_addr, health.clone(), registry, ops_stop);
+    tokio::select! {
+        // Ends by itself only where the address cannot be bound.
+        served = ops => served?,
+        () = session::run(&relay) => {}
+        () = drain(&shutdown, &health) => {}
+        () = backlog::run(&relay) => {}
+    }
+    Ok(())
+}
+
+/// Says "not ready" as soon as the process shall stop; the work decides when it does.
+async fn drain(shutdown: &Shutdown, health: &Health) {
+    shutdown.cancelled().await;
+    health.drain();
+    std::future::pending().await
+}

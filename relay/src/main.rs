@@ -1,1 +1,25 @@
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use relay::config::Config;
+use shared::process::{shutdown_on_signal, start_telemetry};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let config = Config::parse();
+    if let Err(error) = start_telemetry(&config.log) {
+        eprintln!("relay: log filter: {error}");
+        return ExitCode::from(2);
+    }
+    let outcome = match shutdown_on_signal() {
+        Ok(shutdown) => relay::run(config, shutdown).await,
+        Err(error) => Err(relay::RunError::from(error)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "cannot run");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The checkpoint: how far the relay has come, written in the same Kafka
+//! transaction as the events it speaks of. Publish and progress are one atom.
+//!
+//! It lives in a compacted topic, one partition a shard. Whoever holds the shard's
+//! transactional.id has fenced all earlier writers of that partition, so the
+//! newest committed record there is the truth.
+
+use std::time::{Duration, Instant};
+
+use bson::Uuid;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde::{Deserialize, Serialize};
+use shared::Timestamp;
+use shared::process::Shutdown;
+
+use crate::kafka::Watch;
+use crate::position::Position;
+use crate::shard::Shard;
+
+/// The newest record of a shard; see the module's text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// `i/n`: also the record's key.
+    pub shard: String,
+    pub source: Source,
+    pub progress: Progress,
+    /// All that was committed to the outbox before this moment is in the topics.
+    /// Unknown while recovering from a lost position.
+    pub proven_at: Option<Timestamp>,
+    pub written_at: Timestamp,
+    pub counters: Counters,
+}
+
+/// Which outbox the position belongs to. A collection that was dropped and made
+/// again, or restored from a dump, has another id, and old tokens mean nothing in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    pub database: String,
+    pub outbox: Uuid,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Progress {
+    /// Everything up to and including the position is published.
+    At(Position),
+    /// A sweep of the outbox is under way. If it is interrupted it starts again from
+    /// the beginning: what is already in the topics is read back from them.
+    Recovering { reason: String },
+}
+
+/// Sums since the first checkpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    pub published: u64,
+    pub dead: u64,
+    /// Published records that are still in the outbox, waiting for the purge.
+    pub retained: u64,
+}
+
+/// A record in the checkpoint topic that is none, or of a later version.
+#[derive(Debug, thiserror::Error)]
+#[error("unreadable checkpoint: {0}")]
+pub struct Unreadable(#[from] serde_json::Error);
+
+impl Checkpoint {
+    /// # Errors
+    /// Never in practice: the token is a plain document.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+}
+
+/// Reads a record of the checkpoint topic.
+///
+/// # Errors
+/// [`Unreadable`] where the bytes are no checkpoint.
+pub fn decode(value: &[u8]) -> Result<Checkpoint, Unreadable> {
+    Ok(serde_json::from_slice(value)?)
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    #[error("the end of the checkpoint topic was not reached in {0:?}")]
+    TimedOut(Duration),
+    #[error("shutting down")]
+    Stopped,
+}
+
+/// How many records before the end are looked at first. Compaction lags behind, so
+/// reading all of them would make a start slower the busier the relay was.
+const FIRST_LOOK: i64 = 64;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The newest committed checkpoint in `shard`'s partition, if there is one. Blocks.
+///
+/// Call it only after `init_transactions`: that decides the shard's open transactions,
+/// so that what is read here can no longer change.
+///
+/// # Errors
+/// [`ReadError`]; all but `Unreadable` pass with time.
+pub fn read_newest(
+    consumer: &BaseConsumer<Watch>,
+    topic: &str,
+    shard: Shard,
+    stop: &Shutdown,
+) -> Result<Option<Checkpoint>, ReadError> {
+    let partition = i32::try_from(shard.index()).unwrap_or(0);
+    let (low, high) = consumer.fetch_watermarks(topic, partition, Duration::from_secs(5))?;
+    let mut look = FIRST_LOOK;
+    loop {
+        let start = low.max(high.saturating_sub(look));
+        if let Some(found) = newest_from(consumer, topic, partition, start, stop)? {
+            return Ok(Some(found));
+        }
+        if start == low {
+            return Ok(None);
+        }
+        look = look.saturating_mul(16);
+    }
+}
+
+/// The last record between `start` and the end: aborted ones are not shown to us.
+fn newest_from(
+    consumer: &BaseConsumer<Watch>,
+    topic: &str,
+    partition: i32,
+    start: i64,
+    stop: &Shutdown,
+) -> Result<Option<Checkpoint>, ReadError> {
+    let mut assignment = TopicPartitionList::new();
+    assignment.add_partition_offset(topic, partition, Offset::Offset(start))?;
+    consumer.assign(&assignment)?;
+    let deadline = Instant::now() + PATIENCE;
+    let mut newest = None;
+    while Instant::now() < deadline {
+        if stop.is_cancelled() {
+            return Err(ReadError::Stopped);
+        }
+        match consumer.poll(Duration::from_millis(100)) {
+            None => {}
+            Some(Ok(record)) => newest = record.payload().map(<[u8]>::to_vec),
+            Some(Err(KafkaError::PartitionEOF(_))) => {
+                return Ok(newest.as_deref().map(decode).transpose()?);
+            }
+            Some(Err(error)) => return Err(error.into()),
+        }
+    }
+    Err(ReadError::TimedOut(PATIENCE))
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::doc;
+
+    use super::*;
+
+    fn checkpoint(progress: Progress) -> Checkpoint {
+        Checkpoint {
+            shard: Shard::WHOLE.to_string(),
+            source: Source {
+                database: "shop".to_owned(),
+                outbox: Uuid::new(),
+            },
+            progress,
+            proven_at: Some(Timestamp::now()),
+            written_at: Timestamp::now(),
+            counters: Counters {
+                published: 7,
+                dead: 1,
+                retained: 6,
+            },
+        }
+    }
+
+    #[test]
+    fn survives_its_encoding() {
+        let type_bits = bson::Binary {
+            subtype: bson::spec::BinarySubtype::Generic,
+            bytes: vec![0, 255, 3],
+        };
+        let token = doc! { "_data": "8265A1B2C30000000D2B0229296E04", "_typeBits": type_bits };
+        for progress in [
+            Progress::At(Position::of(token.clone()).unwrap()),
+            Progress::Recovering {
+                reason: "token_lost".to_owned(),
+            },
+        ] {
+            let written = checkpoint(progress);
+            assert_eq!(decode(&written.encode().unwrap()).unwrap(), written);
+        }
+    }
+
+    #[test]
+    fn what_is_no_checkpoint_is_an_error_and_not_a_fresh_start() {
+        for value in [&b""[..], b"{}", b"null", b"{\"shard\":\"0/1\"}"] {
+            assert!(decode(value).is_err(), "{value:?}");
+        }
+    }
+}

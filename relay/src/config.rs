@@ -1,0 +1,117 @@
+use std::net::SocketAddr;
+
+use clap::{Parser, ValueEnum, value_parser};
+use shared::process::{KafkaSettings, LogSettings, MongoSettings};
+
+/// Publishes the outbox collection's change stream to Kafka: each event exactly
+/// once to a read_committed reader, in the order of its entity's versions.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "relay", version)]
+pub struct Config {
+    #[command(flatten)]
+    pub log: LogSettings,
+
+    #[command(flatten)]
+    pub mongo: MongoSettings,
+
+    #[command(flatten)]
+    pub kafka: KafkaSettings,
+
+    /// Where /live, /ready and /metrics are served.
+    #[arg(long, env = "RELAY_ADDR", default_value = "0.0.0.0:9101")]
+    pub relay_addr: SocketAddr,
+
+    /// Partitions of each event topic that the relay creates. A topic that exists
+    /// is left as it is: another number would break the order of its entities.
+    #[arg(long, env = "RELAY_TOPIC_PARTITIONS", default_value_t = 6,
+          value_parser = value_parser!(i32).range(1..=1000), help_heading = "Topics")]
+    pub topic_partitions: i32,
+
+    /// Copies of each topic that the relay creates, the checkpoint topic included.
+    #[arg(long, env = "RELAY_TOPIC_REPLICATION", default_value_t = 1,
+          value_parser = value_parser!(i32).range(1..=100), help_heading = "Topics")]
+    pub topic_replication: i32,
+
+    /// Compacted topic that holds the checkpoints. KAFKA_TOPIC_PREFIX goes before it.
+    #[arg(
+        long,
+        env = "RELAY_CHECKPOINT_TOPIC",
+        default_value = "outbox-relay-checkpoint",
+        help_heading = "Topics"
+    )]
+    pub checkpoint_topic: String,
+
+    /// Most events in one Kafka transaction.
+    #[arg(long, env = "RELAY_BATCH_EVENTS", default_value_t = 1000,
+          value_parser = value_parser!(u32).range(1..=50_000), help_heading = "Publishing")]
+    pub batch_events: u32,
+
+    /// Most bytes in one Kafka transaction. With two batches under way at a time this
+    /// bounds the relay's memory. A single event may exceed it, alone in its batch.
+    #[arg(long, env = "RELAY_BATCH_BYTES", default_value_t = 4 << 20,
+          value_parser = value_parser!(u32).range(1024..=64 << 20), help_heading = "Publishing")]
+    pub batch_bytes: u32,
+
+    /// Largest event in bytes that is handed to Kafka; larger ones go to `outbox_dead`.
+    /// The topics the relay creates accept it; existing ones may accept less.
+    #[arg(long, env = "RELAY_EVENT_MAX_BYTES", default_value_t = 4 << 20,
+          value_parser = value_parser!(u32).range(1024..=32 << 20), help_heading = "Publishing")]
+    pub event_max_bytes: u32,
+
+    /// Compression of the records.
+    #[arg(
+        long,
+        env = "RELAY_COMPRESSION",
+        value_enum,
+        default_value = "none",
+        help_heading = "Publishing"
+    )]
+    pub compression: Compression,
+
+    /// Longest that a Kafka transaction may stay open, in milliseconds. A relay that
+    /// vanishes holds read_committed readers back for at most this long, unless another
+    /// one starts earlier.
+    #[arg(long, env = "RELAY_TRANSACTION_TIMEOUT_MS", default_value_t = 20_000,
+          value_parser = value_parser!(u32).range(1_000..=900_000), help_heading = "Publishing")]
+    pub transaction_timeout_ms: u32,
+}
+
+impl Config {
+    /// The largest Kafka record in bytes: an event with its key and headers.
+    pub fn largest_record(&self) -> u32 {
+        self.event_max_bytes + 4096
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Compression {
+    None,
+    Lz4,
+}
+
+impl Compression {
+    pub fn codec(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Lz4 => "lz4",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_settings_are_consistent() {
+        Config::command().debug_assert();
+    }
+
+    #[test]
+    fn a_number_out_of_range_is_refused_by_name() {
+        let error = Config::try_parse_from(["relay", "--batch-events", "0"]).unwrap_err();
+        assert!(error.to_string().contains("--batch-events"), "{error}");
+    }
+}

@@ -1,0 +1,66 @@
+//! What every Kafka client of the relay has in common.
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use shared::process::{Dependency, KafkaSettings};
+
+/// The settings that lead to the cluster.
+pub fn client_config(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &settings.kafka_bootstrap_servers)
+        .set("client.id", format!("{}-relay", settings.kafka_client_id))
+        // A broker that restarts is found again within a second, not ten.
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("socket.connection.setup.timeout.ms", "5000")
+        .set("socket.keepalive.enable", "true");
+    config
+}
+
+/// A reader that sees only what is committed, joins no group and commits nothing.
+pub fn reader_config(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = client_config(settings);
+    config
+        // `assign` wants a group's name although no group is ever joined.
+        .set("group.id", "outbox-relay-reader")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("enable.partition.eof", "true")
+        // Otherwise a broker keeps the news that nothing more is there for half a second.
+        .set("fetch.wait.max.ms", "10")
+        .set("queued.max.messages.kbytes", "8192")
+        .set("fetch.max.bytes", "4194304");
+    config
+}
+
+/// Keeps librdkafka's own lines out of the log (it writes one per attempt) and turns
+/// what they say into the state of the dependency (one line per change).
+#[derive(Debug, Clone)]
+pub struct Watch(pub Dependency);
+
+impl Watch {
+    pub fn heed(&self, error: &KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.0.down(reason);
+        }
+    }
+}
+
+impl ClientContext for Watch {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        quiet_log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.heed(&error, reason);
+    }
+}
+
+impl rdkafka::consumer::ConsumerContext for Watch {}
+
+pub fn quiet_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
+}

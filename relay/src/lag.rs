@@ -1,0 +1,274 @@
+//! How far behind the relay is, truthfully: state that the pipeline moves, and
+//! figures computed from it at the moment they are asked for. A relay that is stuck
+//! moves nothing, so its lag grows by itself.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{Gauge, Opts};
+use shared::Timestamp;
+
+use crate::checkpoint::{Checkpoint, Progress};
+
+/// Shared by the pipeline, which moves it, and the metrics, which read it.
+#[derive(Debug, Clone, Default)]
+pub struct Lag(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Everything committed before this moment is acknowledged by Kafka.
+    proven: Option<Timestamp>,
+    /// Acknowledged records that are still in the outbox; unknown before the first
+    /// checkpoint.
+    retained: Option<u64>,
+    /// When the newest checkpoint was written.
+    checkpoint: Option<Timestamp>,
+    /// Where it stands in the oplog, in seconds since 1970.
+    position: Option<u32>,
+    /// What the outbox collection itself says.
+    backlog: Option<Backlog>,
+    /// Where the oplog begins, in seconds since 1970.
+    oplog_begin: Option<u32>,
+}
+
+/// A second opinion, from the source.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Backlog {
+    /// Records in the outbox that are not acknowledged.
+    pub pending: u64,
+    /// When the oldest of them occurred, by its writer's clock.
+    pub oldest: Option<Timestamp>,
+    pub measured_at: Timestamp,
+}
+
+/// A second opinion older than this is none.
+const STALE_MILLIS: i64 = 60_000;
+
+impl Lag {
+    /// Everything committed before `moment` is acknowledged. Never goes back: a proof
+    /// stays a proof.
+    pub fn prove(&self, moment: Timestamp) {
+        let mut state = self.lock();
+        state.proven = state.proven.max(Some(moment));
+    }
+
+    /// Nothing is proven of this source: it is another one than before.
+    pub fn forget(&self) {
+        self.lock().proven = None;
+    }
+
+    pub fn proven(&self) -> Option<Timestamp> {
+        self.lock().proven
+    }
+
+    pub fn retained(&self) -> Option<u64> {
+        self.lock().retained
+    }
+
+    pub fn set_retained(&self, records: u64) {
+        self.lock().retained = Some(records);
+    }
+
+    /// So many more (or fewer) acknowledged records are in the outbox.
+    pub fn retain(&self, records: i64) {
+        let mut state = self.lock();
+        state.retained = state
+            .retained
+            .map(|before| before.saturating_add_signed(records));
+    }
+
+    pub fn checkpointed(&self, checkpoint: &Checkpoint) {
+        let mut state = self.lock();
+        state.checkpoint = Some(checkpoint.written_at);
+        state.position = match &checkpoint.progress {
+            Progress::At(position) => Some(position.time.seconds),
+            Progress::Recovering { .. } => None,
+        };
+    }
+
+    /// `None` where it could not be measured.
+    pub fn set_backlog(&self, backlog: Option<Backlog>) {
+        self.lock().backlog = backlog;
+    }
+
+    /// `None` where it may not be read.
+    pub fn set_oplog_begin(&self, seconds: Option<u32>) {
+        self.lock().oplog_begin = seconds;
+    }
+
+    /// In seconds; `None` is unknown. Clocks of two machines may disagree: a moment that
+    /// lies in our future counts as now.
+    pub fn seconds(&self, now: Timestamp) -> Option<f64> {
+        self.lock().proven.map(|moment| seconds_since(moment, now))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn readings(&self, now: Timestamp) -> Vec<Reading> {
+        let state = self.lock();
+        let lag = state.proven.map(|moment| seconds_since(moment, now));
+        let mut readings = vec![Reading(LAG_KNOWN, if lag.is_some() { 1.0 } else { 0.0 })];
+        readings.extend(lag.map(|seconds| Reading(LAG, seconds)));
+        readings.extend(
+            state
+                .checkpoint
+                .map(|at| Reading(CHECKPOINT_AGE, seconds_since(at, now))),
+        );
+        if let (Some(position), Some(begin)) = (state.position, state.oplog_begin) {
+            readings.push(Reading(HEADROOM, f64::from(position) - f64::from(begin)));
+        }
+        let fresh = |backlog: &Backlog| now.millis() - backlog.measured_at.millis() < STALE_MILLIS;
+        if let Some(backlog) = state.backlog.filter(fresh) {
+            #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 records")]
+            readings.push(Reading(PENDING, backlog.pending as f64));
+            readings.push(Reading(OLDEST_PENDING, oldest_age(&backlog, lag, now)));
+        }
+        readings
+    }
+}
+
+/// Whatever is pending was committed after the proven moment. So its age is at most the
+/// lag, however wrong the clock that wrote `occurred_at`.
+fn oldest_age(backlog: &Backlog, lag: Option<f64>, now: Timestamp) -> f64 {
+    if backlog.pending == 0 {
+        return 0.0;
+    }
+    let age = backlog.oldest.map(|oldest| seconds_since(oldest, now));
+    match (age, lag) {
+        (Some(age), Some(lag)) => age.min(lag),
+        (age, lag) => age.or(lag).unwrap_or(0.0),
+    }
+}
+
+fn seconds_since(moment: Timestamp, now: Timestamp) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 285,000 years")]
+    let millis = (now.millis() - moment.millis()).max(0) as f64;
+    millis / 1000.0
+}
+
+struct Reading((&'static str, &'static str), f64);
+
+const LAG: (&str, &str) = (
+    "relay_lag_seconds",
+    "Now minus the newest moment for which it is proven that everything committed before it is acknowledged by Kafka. Absent while unknown.",
+);
+const LAG_KNOWN: (&str, &str) = (
+    "relay_lag_known",
+    "1 if relay_lag_seconds is known, 0 before the first proof.",
+);
+const CHECKPOINT_AGE: (&str, &str) = (
+    "relay_checkpoint_age_seconds",
+    "Seconds since the newest checkpoint was written. Absent before the first.",
+);
+const HEADROOM: (&str, &str) = (
+    "relay_oplog_headroom_seconds",
+    "Seconds of the oplog that lie before the checkpoint: at 0 its resume token is lost. Absent where the oplog may not be read.",
+);
+const PENDING: (&str, &str) = (
+    "relay_outbox_pending_events",
+    "Records in the outbox collection that are not acknowledged by Kafka, counted at the source every few seconds.",
+);
+const OLDEST_PENDING: (&str, &str) = (
+    "relay_oldest_pending_event_age_seconds",
+    "Age in seconds of the oldest record in the outbox collection that is not acknowledged by Kafka; 0 if there is none.",
+);
+
+impl Collector for Lag {
+    fn desc(&self) -> Vec<&Desc> {
+        // An unchecked collector: which of its metrics there are depends on what is known.
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let gauge = |Reading((name, help), value)| {
+            let gauge = Gauge::with_opts(Opts::new(name, help)).ok()?;
+            gauge.set(value);
+            Some(gauge.collect())
+        };
+        let readings = self.readings(Timestamp::now());
+        readings.into_iter().filter_map(gauge).flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000).unwrap()
+    }
+
+    fn reading(lag: &Lag, name: &str, now: Timestamp) -> Option<f64> {
+        let readings = lag.readings(now);
+        readings
+            .iter()
+            .find(|Reading((found, _), _)| *found == name)
+            .map(|reading| reading.1)
+    }
+
+    #[test]
+    fn unknown_is_absent_and_never_zero() {
+        let lag = Lag::default();
+        assert_eq!(reading(&lag, "relay_lag_known", at(10)), Some(0.0));
+        assert_eq!(reading(&lag, "relay_lag_seconds", at(10)), None);
+        lag.prove(at(4));
+        assert_eq!(reading(&lag, "relay_lag_known", at(10)), Some(1.0));
+        assert_eq!(reading(&lag, "relay_lag_seconds", at(10)), Some(6.0));
+        lag.forget();
+        assert_eq!(reading(&lag, "relay_lag_seconds", at(10)), None);
+    }
+
+    #[test]
+    fn grows_by_itself_and_never_goes_back() {
+        let lag = Lag::default();
+        lag.prove(at(100));
+        assert_eq!(lag.seconds(at(101)), Some(1.0));
+        assert_eq!(lag.seconds(at(160)), Some(60.0));
+        lag.prove(at(90));
+        assert_eq!(
+            lag.seconds(at(160)),
+            Some(60.0),
+            "an older proof takes nothing back"
+        );
+        lag.prove(at(3_700));
+        assert_eq!(
+            lag.seconds(at(160)),
+            Some(0.0),
+            "a clock ahead of ours is not negative lag"
+        );
+    }
+
+    #[test]
+    fn a_skewed_writer_makes_no_hour_out_of_a_second() {
+        let lag = Lag::default();
+        lag.prove(at(10_000));
+        for skew in [-3_600, 3_600] {
+            lag.set_backlog(Some(Backlog {
+                pending: 1,
+                oldest: Some(at(10_001 + skew)),
+                measured_at: at(10_002),
+            }));
+            let age = reading(&lag, "relay_oldest_pending_event_age_seconds", at(10_002)).unwrap();
+            assert!((0.0..=2.0).contains(&age), "{skew}: {age}");
+        }
+    }
+
+    #[test]
+    fn an_old_second_opinion_is_none() {
+        let lag = Lag::default();
+        let backlog = Backlog {
+            pending: 3,
+            oldest: None,
+            measured_at: at(0),
+        };
+        lag.set_backlog(Some(backlog));
+        assert_eq!(
+            reading(&lag, "relay_outbox_pending_events", at(59)),
+            Some(3.0)
+        );
+        assert_eq!(reading(&lag, "relay_outbox_pending_events", at(60)), None);
+    }
+}

@@ -1,0 +1,78 @@
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, exponential_buckets,
+};
+use shared::event::Domain;
+
+use crate::lag::Lag;
+
+/// What the relay counts. The gauges are computed when scraped: see [`Lag`].
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    pub lag: Lag,
+    pub published: IntCounterVec,
+    pub publish_failures: IntCounterVec,
+    pub token_lost: IntCounterVec,
+    pub dead: IntCounter,
+    pub batch_size: Histogram,
+    pub publish_seconds: Histogram,
+}
+
+impl Metrics {
+    /// # Errors
+    /// Where the registry already has one of these names.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            lag: Lag::default(),
+            published: counters(
+                "relay_published_total",
+                "Events acknowledged by Kafka, by topic (the contract's name).",
+                "topic",
+            )?,
+            publish_failures: counters(
+                "relay_publish_failures_total",
+                "Kafka transactions that were not committed, by reason. Their events are published by a later one.",
+                "reason",
+            )?,
+            token_lost: counters(
+                "relay_resume_token_lost_total",
+                "Times the place in the change stream was lost and the outbox was swept, by reason.",
+                "reason",
+            )?,
+            dead: IntCounter::new(
+                "relay_dead_events_total",
+                "Outbox records that Kafka will never take, moved to the outbox_dead collection.",
+            )?,
+            batch_size: Histogram::with_opts(
+                HistogramOpts::new("relay_batch_size", "Events in one Kafka transaction.")
+                    .buckets(exponential_buckets(1.0, 4.0, 8)?),
+            )?,
+            publish_seconds: Histogram::with_opts(
+                HistogramOpts::new(
+                    "relay_publish_seconds",
+                    "Seconds from the begin of a Kafka transaction to its commit.",
+                )
+                .buckets(exponential_buckets(0.001, 2.0, 14)?),
+            )?,
+        };
+        metrics.register_all(registry)?;
+        Ok(metrics)
+    }
+
+    fn register_all(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        // From the start, so that a rate over the first event can be computed.
+        for domain in Domain::ALL {
+            self.published.with_label_values(&[domain.topic()]);
+        }
+        registry.register(Box::new(self.lag.clone()))?;
+        for counters in [&self.published, &self.publish_failures, &self.token_lost] {
+            registry.register(Box::new(counters.clone()))?;
+        }
+        registry.register(Box::new(self.dead.clone()))?;
+        registry.register(Box::new(self.batch_size.clone()))?;
+        registry.register(Box::new(self.publish_seconds.clone()))
+    }
+}
+
+fn counters(name: &str, help: &str, label: &str) -> Result<IntCounterVec, prometheus::Error> {
+    IntCounterVec::new(Opts::new(name, help), &[label])
+}

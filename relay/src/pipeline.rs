@@ -1,0 +1,134 @@
+//! The one loop: tail ─► batch ─► transaction ─► advance.
+//!
+//! Reading batch n+1 overlaps committing batch n. At most one batch gathers while one
+//! is under way, each bounded in bytes; when both are full the tail is not read. When
+//! nothing is under way an event leaves as soon as it is read: no timer delays it.
+
+use std::time::{Duration, Instant};
+
+use crate::Relay;
+use crate::batch::{Batch, Limits};
+use crate::position::Position;
+use crate::recover::CatchUp;
+use crate::session::Ended;
+use crate::stage::{Stage, reached_at};
+use crate::tail::{Read, Tail};
+use shared::Timestamp;
+
+/// An idle stream's position moves on with other collections' writes. It is written
+/// down this often, so that a quiet week does not age it out of the oplog.
+const IDLE_CHECKPOINT: Duration = Duration::from_secs(10);
+
+/// Publishes what `tail` brings until that fails or the process shall stop.
+/// `catch_up` names the events that a sweep has just published.
+pub async fn stream(
+    relay: &Relay,
+    stage: &mut Stage<'_>,
+    mut tail: Tail,
+    mut catch_up: Option<CatchUp>,
+) -> Ended {
+    let mut next = Batch::new(relay.limits());
+    let mut idle = Idle::default();
+    loop {
+        let step = step(relay, stage, &mut tail, &mut next, &mut catch_up, &mut idle);
+        if let Err(ended) = step.await {
+            return ended;
+        }
+    }
+}
+
+async fn step(
+    relay: &Relay,
+    stage: &mut Stage<'_>,
+    tail: &mut Tail,
+    next: &mut Batch,
+    catch_up: &mut Option<CatchUp>,
+    idle: &mut Idle,
+) -> Result<(), Ended> {
+    if stage.is_idle() && !next.is_empty() {
+        let mut batch = next.take();
+        CatchUp::pass(catch_up, stage, &mut batch)?;
+        stage.start(batch).await?;
+        idle.since = Instant::now();
+    }
+    tokio::select! {
+        biased;
+        () = relay.shutdown.cancelled() => Err(stop(stage).await),
+        outcome = stage.ended(), if !stage.is_idle() => stage.settle(outcome?).await,
+        read = tail.read(next), if !next.is_full() => {
+            relay.mongodb_answered();
+            match read? {
+                Read::Idle { asked_at, position } if stage.is_idle() && next.is_empty() => {
+                    CatchUp::reach(catch_up, stage, &position);
+                    idle.observe(relay, stage, catch_up.is_some(), asked_at, position);
+                }
+                Read::Idle { .. } | Read::Events => {}
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The transaction under way is finished or aborted; what was read but not sent will be
+/// read again.
+async fn stop(stage: &mut Stage<'_>) -> Ended {
+    if !stage.is_idle() {
+        let settled = match stage.ended().await {
+            Ok(outcome) => stage.settle(outcome).await,
+            Err(ended) => Err(ended),
+        };
+        if let Err(ended) = settled {
+            tracing::info!(reason = %ended, "the last transaction was not committed");
+        }
+    }
+    Ended::Stopped
+}
+
+/// What an empty read with nothing under way is good for: a proof, and now and then a
+/// checkpoint.
+struct Idle {
+    since: Instant,
+    written: Option<Position>,
+}
+
+impl Default for Idle {
+    fn default() -> Self {
+        Self {
+            since: Instant::now(),
+            written: None,
+        }
+    }
+}
+
+impl Idle {
+    fn observe(
+        &mut self,
+        relay: &Relay,
+        stage: &mut Stage<'_>,
+        catching_up: bool,
+        asked_at: Timestamp,
+        position: Position,
+    ) {
+        stage.heed();
+        relay.metrics.lag.prove(asked_at);
+        let due = self.written.is_none() || self.since.elapsed() >= IDLE_CHECKPOINT;
+        if due && !catching_up && self.written.as_ref() != Some(&position) {
+            self.since = Instant::now();
+            self.written = Some(position.clone());
+            stage.start_checkpoint(reached_at(position, asked_at), relay.limits());
+        }
+    }
+}
+
+impl Relay {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            events: self.config.batch_events as usize,
+            bytes: self.config.batch_bytes as usize,
+        }
+    }
+
+    fn mongodb_answered(&self) {
+        self.mongodb.up();
+    }
+}

@@ -1,0 +1,124 @@
+//! Reads back from the topics which events they already hold.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use shared::Timestamp;
+use shared::event::header;
+use shared::process::Shutdown;
+use uuid::Uuid;
+
+use crate::Relay;
+use crate::kafka::{Watch, reader_config};
+use crate::published::EventIds;
+use crate::session::Ended;
+
+/// How far the clocks of the API's machines and of the relay's may be apart: records
+/// are found by the relay's clock, the oldest event's age is told by the writer's.
+const SKEW_MILLIS: i64 = 2 * 60 * 60 * 1000;
+/// Without any progress for so long, something is wrong with the cluster.
+const PATIENCE: Duration = Duration::from_secs(30);
+const CALL: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReadBackError {
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    #[error("no progress in {PATIENCE:?} reading back {0}")]
+    Stuck(String),
+    #[error("shutting down")]
+    Stopped,
+}
+
+/// The ids of the events in the topics that were published since `oldest` occurred.
+/// Older-format records carry no headers, hence no id, and are passed over.
+///
+/// Call it only after `init_transactions`: then no open transaction of ours is left.
+///
+/// # Errors
+/// Where Kafka is away.
+pub async fn event_ids(relay: &Relay, oldest: Option<Timestamp>) -> Result<EventIds, Ended> {
+    let Some(oldest) = oldest else {
+        return Ok(EventIds::default());
+    };
+    let settings = reader_config(&relay.config.kafka);
+    let watch = Watch(relay.kafka.clone());
+    let topics: Vec<String> = relay.topics.events().map(str::to_owned).collect();
+    let stop = relay.shutdown.clone();
+    let since = (oldest.millis() - SKEW_MILLIS).max(0);
+    let reading = tokio::task::spawn_blocking(move || {
+        let consumer = BaseConsumer::from_config_and_context(&settings, watch)?;
+        let mut ids = Vec::new();
+        for topic in &topics {
+            read_topic(&consumer, topic, since, &stop, &mut ids)?;
+        }
+        Ok(EventIds::collect(ids))
+    });
+    let ids: Result<EventIds, ReadBackError> = reading.await.map_err(Ended::Panicked)?;
+    Ok(ids?)
+}
+
+fn read_topic(
+    consumer: &BaseConsumer<Watch>,
+    topic: &str,
+    since: i64,
+    stop: &Shutdown,
+    ids: &mut Vec<Uuid>,
+) -> Result<(), ReadBackError> {
+    let start = offsets_since(consumer, topic, since)?;
+    let mut unfinished = start.count();
+    consumer.assign(&start)?;
+    let mut deadline = Instant::now() + PATIENCE;
+    while unfinished > 0 {
+        if stop.is_cancelled() {
+            return Err(ReadBackError::Stopped);
+        }
+        match consumer.poll(Duration::from_millis(100)) {
+            None if Instant::now() > deadline => {
+                return Err(ReadBackError::Stuck(topic.to_owned()));
+            }
+            None => continue,
+            Some(Ok(record)) => ids.extend(event_id(&record)),
+            // Said once per partition, when all that is committed there has been read.
+            Some(Err(KafkaError::PartitionEOF(_))) => unfinished -= 1,
+            Some(Err(error)) => return Err(error.into()),
+        }
+        deadline = Instant::now() + PATIENCE;
+    }
+    Ok(consumer.unassign()?)
+}
+
+/// Where in each partition the records since that moment begin.
+fn offsets_since(
+    consumer: &BaseConsumer<Watch>,
+    topic: &str,
+    since: i64,
+) -> Result<TopicPartitionList, KafkaError> {
+    let metadata = consumer.fetch_metadata(Some(topic), CALL)?;
+    let mut moments = TopicPartitionList::new();
+    for partition in metadata
+        .topics()
+        .iter()
+        .flat_map(|topic| topic.partitions())
+    {
+        moments.add_partition_offset(topic, partition.id(), Offset::Offset(since))?;
+    }
+    let found = consumer.offsets_for_times(moments, CALL)?;
+    let mut start = TopicPartitionList::new();
+    for element in found.elements() {
+        start.add_partition_offset(topic, element.partition(), element.offset())?;
+    }
+    Ok(start)
+}
+
+fn event_id(record: &BorrowedMessage<'_>) -> Option<Uuid> {
+    let mut headers = record.headers()?.iter();
+    let id = headers
+        .find(|header| header.key == header::EVENT_ID)?
+        .value?;
+    Uuid::try_parse_ascii(id).ok()
+}

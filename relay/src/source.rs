@@ -1,0 +1,134 @@
+//! The MongoDB side: the outbox collection and what the relay needs to know of it.
+
+use std::time::Duration;
+
+use bson::{Document, RawDocumentBuf, doc};
+use futures::TryStreamExt;
+use mongodb::error::{Error, ErrorKind};
+use mongodb::options::{ClientOptions, IndexOptions, ReadConcern};
+use mongodb::{Client, Collection, Database, IndexModel};
+use shared::outbox::{self, field};
+use shared::process::MongoSettings;
+
+use crate::checkpoint;
+use crate::position::ClusterTime;
+
+/// Records that Kafka will never take, each with its reason.
+pub const DEAD_COLLECTION: &str = "outbox_dead";
+
+/// Longer than any failover takes to begin, shorter than an operator's patience.
+const AWAY: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Clone)]
+pub struct Source {
+    database: Database,
+    pub outbox: Collection<RawDocumentBuf>,
+    pub dead: Collection<Document>,
+}
+
+/// Which outbox this is, and what time it is there.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub source: checkpoint::Source,
+    pub now: ClusterTime,
+}
+
+impl Source {
+    /// Talks to no server yet (but may resolve names).
+    ///
+    /// # Errors
+    /// Where the connection string is none.
+    pub async fn new(settings: &MongoSettings) -> Result<Self, Error> {
+        let mut options = ClientOptions::parse(&settings.mongodb_url).await?;
+        options.app_name.get_or_insert_with(|| "relay".to_owned());
+        options.server_selection_timeout.get_or_insert(AWAY);
+        options.connect_timeout.get_or_insert(AWAY);
+        // Only what a majority holds may be published: anything else can be rolled back.
+        options.read_concern = Some(ReadConcern::majority());
+        let database = Client::with_options(options)?.database(&settings.database_name);
+        Ok(Self {
+            outbox: database.collection(outbox::COLLECTION),
+            dead: database.collection(DEAD_COLLECTION),
+            database,
+        })
+    }
+
+    /// Makes sure that the collection and the indexes exist, and tells which one it is.
+    ///
+    /// # Errors
+    /// Where MongoDB is away or refuses.
+    pub async fn prepare(&self) -> Result<Identity, Error> {
+        // The sweep reads in this order; the purge and the age of the oldest use that one.
+        self.ensure_index(doc! { field::ENTITY_ID: 1, field::VERSION: 1 })
+            .await?;
+        self.ensure_index(doc! { field::OCCURRED_AT: 1 }).await?;
+        Ok(Identity {
+            source: checkpoint::Source {
+                database: self.database.name().to_owned(),
+                outbox: self.outbox_uuid().await?,
+            },
+            now: self.cluster_time().await?,
+        })
+    }
+
+    async fn ensure_index(&self, keys: Document) -> Result<(), Error> {
+        let model = IndexModel::builder()
+            .keys(keys)
+            .options(IndexOptions::default())
+            .build();
+        match self.outbox.create_index(model).await {
+            // The same index under another name or with other options serves as well.
+            Err(error) if matches!(command_code(&error), Some(85 | 86)) => Ok(()),
+            outcome => outcome.map(|_| ()),
+        }
+    }
+
+    /// The collection's own id, which a drop or a restore changes.
+    async fn outbox_uuid(&self) -> Result<bson::Uuid, Error> {
+        let filter = doc! { "name": outbox::COLLECTION };
+        let found = self.database.list_collections().filter(filter).await?;
+        let found: Vec<_> = found.try_collect().await?;
+        let uuid = found
+            .into_iter()
+            .next()
+            .and_then(|collection| collection.info.uuid);
+        uuid.and_then(|binary| binary.to_uuid().ok())
+            .ok_or_else(|| Error::custom("the outbox collection has no UUID: is it a view?"))
+    }
+
+    /// The primary's logical time: all committed before now carries an earlier one.
+    ///
+    /// # Errors
+    /// Where MongoDB is away, or is no replica set.
+    pub async fn cluster_time(&self) -> Result<ClusterTime, Error> {
+        let reply = self.database.run_command(doc! { "ping": 1 }).await?;
+        let time = reply.get_timestamp("operationTime").map_err(|_| {
+            Error::custom("MongoDB tells no operation time: change streams need a replica set")
+        })?;
+        Ok(time.into())
+    }
+}
+
+impl Source {
+    /// Cluster time in seconds of the oldest oplog entry: where change streams begin.
+    ///
+    /// # Errors
+    /// Where the account may not read the oplog.
+    pub async fn oplog_begin(&self) -> Result<Option<u32>, Error> {
+        let oplog = self.database.client().database("local");
+        let oplog = oplog.collection::<Document>("oplog.rs");
+        let first = oplog.find_one(doc! {}).sort(doc! { "$natural": 1 });
+        let first = first.projection(doc! { "ts": 1 }).await?;
+        Ok(first
+            .and_then(|entry| entry.get_timestamp("ts").ok())
+            .map(|ts| ts.time))
+    }
+}
+
+/// The server's code of a command that failed.
+pub fn command_code(error: &Error) -> Option<i32> {
+    match error.kind.as_ref() {
+        ErrorKind::Command(failed) => Some(failed.code),
+        _ => None,
+    }
+}

@@ -1,0 +1,17 @@
+//! The relay on real servers. Each test has a MongoDB database and Kafka topics of its
+//! own, so that all run side by side.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod crashes;
+mod fixture;
+mod process;
+mod publishing;
+mod reader;
+mod recovery;
+mod unpublishable;

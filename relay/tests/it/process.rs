@@ -1,0 +1,97 @@
+//! The real binary, to be killed.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::fixture::until;
+
+pub struct Process {
+    child: Child,
+    port: u16,
+}
+
+impl Process {
+    pub fn launch(settings: &BTreeMap<String, String>) -> Self {
+        let port = free_port();
+        let log = format!("{}/relay-{port}.log", env!("CARGO_TARGET_TMPDIR"));
+        let child = Command::new(env!("CARGO_BIN_EXE_relay"))
+            .env_clear()
+            .envs(settings)
+            .env("RELAY_ADDR", format!("127.0.0.1:{port}"))
+            .env("RUST_LOG", "info,relay=debug")
+            .stdout(Stdio::from(std::fs::File::create(&log).unwrap()))
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        Self { child, port }
+    }
+
+    /// SIGKILL: nothing is flushed, nothing is said goodbye to.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success(), "kill -{name}");
+    }
+
+    /// SIGTERM, and how it ended.
+    pub async fn terminate(mut self, within: Duration) -> std::process::ExitStatus {
+        self.signal("TERM");
+        let deadline = std::time::Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(
+                std::time::Instant::now() < deadline,
+                "still running {within:?} after SIGTERM"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Option<(u16, String)> {
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        let answer = reqwest::get(url).await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
+    }
+
+    /// The value of a metric, labels included in its name; `None` where it is absent.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let (_, text) = self.get("/metrics").await?;
+        let line = text
+            .lines()
+            .find(|line| line.split(' ').next() == Some(name))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+
+    pub async fn await_ready(&self) {
+        until("/ready is 200", || async {
+            matches!(self.get("/ready").await, Some((200, _)))
+        })
+        .await;
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}

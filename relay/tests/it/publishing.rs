@@ -1,0 +1,96 @@
+use std::time::{Duration, Instant};
+
+use crate::fixture::{Pipeline, assert_exactly_once, history, until};
+use crate::reader::Arrivals;
+
+/// Headers, key, value and topic of every event are as the API wrote them; what was
+/// written before the first start and what comes later alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_arrives_as_it_was_written() {
+    let pipeline = Pipeline::new("arrives").await;
+    let mut written = history(20, 3);
+    pipeline.write(&written).await;
+    let running = pipeline.start();
+    pipeline.await_events(written.len()).await;
+    let later = history(20, 2);
+    pipeline.write(&later).await;
+    written.extend(later);
+
+    let seen = pipeline.await_events(written.len()).await;
+    assert_exactly_once(&seen, &written);
+    for record in &written {
+        let id = record.event_id.to_string();
+        let event = seen.iter().find(|event| event.event_id() == id).unwrap();
+        assert_eq!(event.topic, record.event_type.domain().topic());
+        assert_eq!(event.key, record.entity_id.to_string());
+        assert_eq!(event.value, record.payload);
+        assert_eq!(event.header("event_type"), Some(record.event_type.as_str()));
+        assert_eq!(
+            event.header("version"),
+            Some(record.version.to_string().as_str())
+        );
+        assert_eq!(event.header("traceparent"), record.traceparent.as_deref());
+        assert_eq!(
+            event.headers.len(),
+            3 + usize::from(record.traceparent.is_some())
+        );
+    }
+    running.stop().await;
+    pipeline.drop().await;
+}
+
+/// With nothing under way an event leaves at once: if a timer held it back, it would
+/// hold back every one, the quickest included.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lone_event_is_not_kept_waiting() {
+    let pipeline = Pipeline::new("lone").await;
+    let relay = pipeline.launch();
+    relay.await_ready().await;
+    let mut arrivals = Arrivals::of(&pipeline).await;
+    let mut latencies = Vec::new();
+    for record in history(50, 1) {
+        let written = Instant::now();
+        pipeline.write(std::slice::from_ref(&record)).await;
+        arrivals = arrivals.wait_for(record.event_id.to_string()).await;
+        latencies.push(written.elapsed());
+    }
+    latencies.sort();
+    println!(
+        "from before the write to a reader: {:?} best, {:?} median",
+        latencies[0], latencies[25]
+    );
+    assert!(latencies[0] < Duration::from_millis(40), "{latencies:?}");
+    assert!(relay.terminate(Duration::from_secs(10)).await.success());
+    pipeline.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_figures_are_those_of_the_source() {
+    let pipeline = Pipeline::new("figures").await;
+    let written = history(10, 7);
+    pipeline.write(&written).await;
+    let relay = pipeline.launch();
+    pipeline.await_events(written.len()).await;
+    until("nothing is pending", || async {
+        relay.metric("relay_outbox_pending_events").await == Some(0.0)
+    })
+    .await;
+    let mut published = 0.0;
+    for topic in ["user", "supplier", "product", "order", "post"] {
+        let name = format!("relay_published_total{{topic=\"{topic}\"}}");
+        published += relay.metric(&name).await.unwrap();
+    }
+    assert_eq!(published, 70.0);
+    until("an idle healthy relay lags less than a second", || async {
+        relay
+            .metric("relay_lag_seconds")
+            .await
+            .is_some_and(|lag| lag < 1.0)
+    })
+    .await;
+    assert_eq!(relay.metric("relay_dead_events_total").await, Some(0.0));
+    assert!(relay.metric("relay_checkpoint_age_seconds").await.unwrap() < 60.0);
+    assert!(relay.metric("relay_oplog_headroom_seconds").await.unwrap() >= 0.0);
+    relay.kill();
+    pipeline.drop().await;
+}

@@ -1,0 +1,192 @@
+//! An independent reader of the topics, as strict as a consumer can be.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Headers, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use shared::event::Domain;
+
+use crate::fixture::{PATIENCE, Pipeline};
+
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub topic: String,
+    pub key: String,
+    pub value: String,
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Seen {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    pub fn event_id(&self) -> String {
+        self.header("event_id")
+            .expect("a record without event_id")
+            .to_owned()
+    }
+}
+
+pub fn consumer(kafka: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .set("group.id", "relay-tests")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "10")
+        .set("auto.offset.reset", "earliest")
+        .create()
+        .unwrap()
+}
+
+/// Reads the five topics from the beginning until at least `count` events were seen and
+/// the end of every partition was reached afterwards.
+pub fn read_until(kafka: &str, prefix: &str, count: usize, deadline: Instant) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    for _ in 0.. {
+        seen = read_all(kafka, prefix, deadline);
+        if seen.len() >= count || Instant::now() > deadline {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(
+        seen.len() >= count,
+        "only {} of {count} events arrived",
+        seen.len()
+    );
+    seen
+}
+
+pub fn read_all(kafka: &str, prefix: &str, deadline: Instant) -> Vec<Seen> {
+    let consumer = consumer(kafka);
+    let mut seen = Vec::new();
+    for domain in Domain::ALL {
+        let topic = format!("{prefix}{}", domain.topic());
+        read_topic(&consumer, &topic, deadline, &mut seen);
+    }
+    seen
+}
+
+fn read_topic(consumer: &BaseConsumer, topic: &str, deadline: Instant, seen: &mut Vec<Seen>) {
+    let metadata = consumer
+        .fetch_metadata(Some(topic), Duration::from_secs(20))
+        .unwrap();
+    let partitions = metadata.topics()[0].partitions().len();
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..partitions {
+        let partition = i32::try_from(partition).unwrap();
+        assignment
+            .add_partition_offset(topic, partition, Offset::Beginning)
+            .unwrap();
+    }
+    consumer.assign(&assignment).unwrap();
+    let mut unfinished = partitions;
+    while unfinished > 0 && Instant::now() < deadline {
+        match consumer.poll(Duration::from_millis(100)) {
+            None => {}
+            Some(Err(KafkaError::PartitionEOF(_))) => unfinished -= 1,
+            Some(Err(error)) => panic!("{topic}: {error}"),
+            Some(Ok(record)) => {
+                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+                let headers = record.headers().unwrap().iter();
+                seen.push(Seen {
+                    topic: domain(topic),
+                    key: text(record.key().unwrap()),
+                    value: text(record.payload().unwrap()),
+                    headers: headers
+                        .map(|header| (header.key.to_owned(), text(header.value.unwrap())))
+                        .collect(),
+                });
+            }
+        }
+    }
+    consumer.unassign().unwrap();
+}
+
+/// A reader that stays and waits.
+pub struct Arrivals(BaseConsumer);
+
+impl Arrivals {
+    /// From the topics' ends on.
+    pub async fn of(pipeline: &Pipeline) -> Self {
+        let (kafka, topics) = (
+            pipeline.kafka.clone(),
+            Domain::ALL.map(|domain| pipeline.topic(domain.topic())),
+        );
+        let opening = tokio::task::spawn_blocking(move || {
+            let consumer = consumer(&kafka);
+            let mut assignment = TopicPartitionList::new();
+            for topic in &topics {
+                for partition in 0..3 {
+                    assignment
+                        .add_partition_offset(topic, partition, Offset::Beginning)
+                        .unwrap();
+                }
+            }
+            consumer.assign(&assignment).unwrap();
+            Self(consumer)
+        });
+        opening.await.unwrap()
+    }
+
+    pub async fn wait_for(self, event_id: String) -> Self {
+        let waiting = tokio::task::spawn_blocking(move || {
+            let deadline = Instant::now() + PATIENCE;
+            while Instant::now() < deadline {
+                if let Some(Ok(record)) = self.0.poll(Duration::from_millis(100)) {
+                    let mut headers = record.headers().unwrap().iter();
+                    let id = headers
+                        .find(|header| header.key == "event_id")
+                        .unwrap()
+                        .value;
+                    if id == Some(event_id.as_bytes()) {
+                        break;
+                    }
+                }
+            }
+            assert!(Instant::now() < deadline, "{event_id} never arrived");
+            self
+        });
+        waiting.await.unwrap()
+    }
+}
+
+fn domain(topic: &str) -> String {
+    topic.rsplit('.').next().unwrap().to_owned()
+}
+
+pub fn admin(kafka: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .create()
+        .unwrap()
+}
+
+/// All topics of this prefix.
+pub async fn delete_topics(kafka: &str, prefix: &str) {
+    let mut topics: Vec<_> = Domain::ALL
+        .map(|domain| format!("{prefix}{}", domain.topic()))
+        .into();
+    topics.push(format!("{prefix}outbox-relay-checkpoint"));
+    delete(kafka, &topics).await;
+}
+
+pub async fn delete(kafka: &str, topics: &[String]) {
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
+    for outcome in admin(kafka).delete_topics(&names, &options).await.unwrap() {
+        match outcome {
+            Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+            Err((topic, code)) => panic!("{topic}: {code}"),
+        }
+    }
+}
