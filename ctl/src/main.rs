@@ -5,9 +5,12 @@
 
 mod rest;
 mod seed;
+mod servers;
 mod settings;
+mod status;
 mod table;
 mod terminal;
+mod verify;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -24,14 +27,22 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 
-    /// Log filter for what is written to stderr.
-    #[arg(long, env = "RUST_LOG", default_value = "warn", global = true)]
+    /// Log filter for what is written to stderr. librdkafka's own lines are left out
+    /// by default: they repeat what the command itself will say.
+    #[arg(
+        long,
+        env = "RUST_LOG",
+        default_value = "warn,librdkafka=off,rdkafka=off",
+        global = true
+    )]
     log: String,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Seed(seed::SeedArgs),
+    Status(status::StatusArgs),
+    Verify(verify::VerifyArgs),
 }
 
 /// As shells report a command that Ctrl-C has ended.
@@ -50,12 +61,14 @@ async fn main() -> ExitCode {
     };
     match outcome.await {
         Ok(code) => code,
-        Err(error) => {
-            // Nothing else is left to be done about a closed stderr.
-            let _ = writeln!(std::io::stderr(), "outboxctl: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&*error, 1),
     }
+}
+
+fn failed(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    // Nothing else is left to be done about a closed stderr.
+    let _ = writeln!(std::io::stderr(), "outboxctl: {error}");
+    ExitCode::from(code)
 }
 
 async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -63,7 +76,14 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     terminal.start_logging(&cli.log)?;
     let mut out = std::io::stdout();
     match cli.command {
-        Command::Seed(args) => seed::run(args, &terminal, &mut out).await?,
+        Command::Seed(args) => {
+            seed::run(args, &terminal, &mut out).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Status(args) => Ok(status::run(args, &mut out).await?),
+        Command::Verify(args) => match verify::run(args, &terminal, &mut out).await {
+            Ok(code) => Ok(code),
+            Err(error) => Ok(failed(&error, verify::NOT_COMPARED)),
+        },
     }
-    Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! What the operator sees while a command works: log lines and progress on
 //! stderr, so that stdout holds the result and nothing else.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ impl Terminal {
         let bars = self.0.clone();
         tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::try_new(filter)?)
+            .with_ansi(io::stderr().is_terminal())
             .with_writer(move || AboveBars(bars.clone()))
             .without_time()
             .with_target(false)
@@ -55,8 +56,13 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Names what is being worked on. Where there is no bar, a new name is told at once.
     pub fn stage(&self, name: &str) {
+        let is_new = self.bar.message() != name;
         self.bar.set_message(name.to_owned());
+        if is_new && self.bar.is_hidden() {
+            self.tell();
+        }
     }
 
     pub fn advance(&self, steps: u64) {

@@ -1,0 +1,65 @@
+//! Connections to the servers, impatient: an operator wants to hear within
+//! seconds that one is away.
+
+use std::time::Duration;
+
+use mongodb::error::ErrorKind;
+use mongodb::options::ClientOptions;
+use mongodb::{Client, Database};
+use mysql_async::{OptsBuilder, Pool, SslOpts};
+use shared::process::{MongoSettings, MysqlSettings, MysqlTls};
+
+pub const PATIENCE: Duration = Duration::from_secs(3);
+
+/// # Errors
+/// Where the connection string does not parse. Whether the server answers shows
+/// with the first operation, after [`PATIENCE`] at most.
+pub async fn mongodb(settings: &MongoSettings) -> mongodb::error::Result<Database> {
+    let mut options = ClientOptions::parse(&settings.mongodb_url).await?;
+    options.server_selection_timeout = Some(PATIENCE);
+    options.connect_timeout = Some(PATIENCE);
+    options.app_name = Some("outboxctl".to_owned());
+    Ok(Client::with_options(options)?.database(&settings.database_name))
+}
+
+/// A driver's error in a sentence: its own text for an unreachable server is the
+/// whole topology.
+pub fn explain(error: &mongodb::error::Error) -> String {
+    match *error.kind {
+        ErrorKind::ServerSelection { .. } => {
+            format!("no primary answers within {} s", PATIENCE.as_secs())
+        }
+        ErrorKind::Authentication { .. } => "authentication failed".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Connects lazily: whether the server answers shows with the first connection.
+pub fn mysql(settings: &MysqlSettings) -> Pool {
+    let options = OptsBuilder::default()
+        .ip_or_hostname(&settings.mysql_host)
+        .tcp_port(settings.mysql_port)
+        .user(Some(&settings.mysql_user))
+        .pass(Some(&settings.mysql_password))
+        .db_name(Some(&settings.mysql_database))
+        .ssl_opts(tls(settings))
+        // It would leave the address that was configured, and TLS with it.
+        .prefer_socket(false);
+    Pool::new(options)
+}
+
+fn tls(settings: &MysqlSettings) -> Option<SslOpts> {
+    let roots = settings
+        .mysql_tls_ca
+        .iter()
+        .cloned()
+        .map(Into::into)
+        .collect();
+    let verified = SslOpts::default().with_root_certs(roots);
+    match settings.mysql_tls {
+        MysqlTls::Off => None,
+        MysqlTls::Encrypt => Some(verified.with_danger_accept_invalid_certs(true)),
+        MysqlTls::VerifyCa => Some(verified.with_danger_skip_domain_validation(true)),
+        MysqlTls::VerifyFull => Some(verified),
+    }
+}

@@ -1,0 +1,208 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::compare::{Difference, FieldDifference, Kind};
+use super::projected::{Projected, Source};
+use super::shape::Shape;
+use crate::table::{Table, grouped};
+
+/// What a pass saw and what differed when looked at last, by table.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    pub clean: bool,
+    pub seconds: f64,
+    pub tables: Vec<TableReport>,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct TableReport {
+    pub table: &'static str,
+    /// Documents (or variants, or items) that were compared.
+    pub documents: u64,
+    pub rows: u64,
+    pub missing: u64,
+    pub extra: u64,
+    pub stale: u64,
+    pub different: u64,
+    pub unreadable: u64,
+    /// The first of them, each field by field.
+    pub differences: Vec<Difference>,
+}
+
+/// The reports of one domain's tables, parent first.
+#[derive(Debug, Clone)]
+pub struct Tables(Vec<TableReport>);
+
+impl Tables {
+    pub fn new(shape: &Shape) -> Self {
+        let report = |table| TableReport {
+            table,
+            ..TableReport::default()
+        };
+        Self(shape.tables().map(|table| report(table.name)).collect())
+    }
+
+    /// Counts one entity as the pass saw it.
+    pub fn saw(&mut self, source: Option<&Source>, row: Option<&Projected>) {
+        let children = |side: Option<&Projected>| side.map_or(0, |it| it.children.len() as u64);
+        let present = match source {
+            Some(Source::Present(projected)) => Some(projected),
+            _ => None,
+        };
+        let seen = [
+            (u64::from(source.is_some()), u64::from(row.is_some())),
+            (children(present), children(row)),
+        ];
+        for (table, (documents, rows)) in self.0.iter_mut().zip(seen) {
+            table.documents += documents;
+            table.rows += rows;
+        }
+    }
+
+    /// Files a difference, in full if it is one of the table's first `first`.
+    pub fn file(&mut self, difference: Difference, first: usize) {
+        let Some(table) = self
+            .0
+            .iter_mut()
+            .find(|table| table.table == difference.table)
+        else {
+            return;
+        };
+        *match difference.kind {
+            Kind::Missing => &mut table.missing,
+            Kind::Extra => &mut table.extra,
+            Kind::Stale => &mut table.stale,
+            Kind::Different => &mut table.different,
+            Kind::Unreadable => &mut table.unreadable,
+        } += 1;
+        if table.differences.len() < first {
+            table.differences.push(difference);
+        }
+    }
+
+    pub fn into_reports(self) -> Vec<TableReport> {
+        self.0
+    }
+}
+
+impl TableReport {
+    pub fn is_clean(&self) -> bool {
+        self.differing() == 0
+    }
+
+    fn differing(&self) -> u64 {
+        self.missing + self.extra + self.stale + self.different + self.unreadable
+    }
+}
+
+impl Report {
+    pub fn new(tables: Vec<TableReport>, seconds: f64) -> Self {
+        Self {
+            clean: tables.iter().all(TableReport::is_clean),
+            seconds,
+            tables,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new([
+            "table",
+            "documents",
+            "rows",
+            "missing",
+            "extra",
+            "stale",
+            "different",
+            "unreadable",
+        ]);
+        for it in &self.tables {
+            let numbers = [
+                it.documents,
+                it.rows,
+                it.missing,
+                it.extra,
+                it.stale,
+                it.different,
+                it.unreadable,
+            ];
+            let cells = numbers.into_iter().map(grouped);
+            table.row(std::iter::once(it.table.to_owned()).chain(cells));
+        }
+        write!(f, "{table}")?;
+        for it in &self.tables {
+            for difference in &it.differences {
+                write!(f, "\n{difference}")?;
+            }
+            let more = it.differing() - it.differences.len() as u64;
+            if more > 0 {
+                writeln!(f, "\n{}: and {} more", it.table, grouped(more))?;
+            }
+        }
+        let documents: u64 = self.tables.iter().map(|table| table.documents).sum();
+        let verdict = match self.clean {
+            true => "clean: every document equals its rows, and no row is extra".to_owned(),
+            false => {
+                let by_table: BTreeMap<_, _> = self
+                    .tables
+                    .iter()
+                    .map(|it| (it.table, it.differing()))
+                    .collect();
+                format!("{} differences", grouped(by_table.values().sum::<u64>()))
+            }
+        };
+        writeln!(
+            f,
+            "\n{verdict} ({} compared in {:.1} s)",
+            grouped(documents),
+            self.seconds
+        )
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let child = self
+            .child
+            .as_ref()
+            .map(|key| format!(" {key:?}"))
+            .unwrap_or_default();
+        let kind = match self.kind {
+            Kind::Missing => "missing in MySQL",
+            Kind::Extra => "extra in MySQL",
+            Kind::Stale => "stale in MySQL",
+            Kind::Different => "different",
+            Kind::Unreadable => "unreadable in MongoDB",
+        };
+        writeln!(f, "{} {}{child}: {kind}", self.table, self.id)?;
+        for FieldDifference {
+            field,
+            document,
+            row,
+        } in &self.fields
+        {
+            writeln!(
+                f,
+                "    {field}: document {}, row {}",
+                short(document),
+                short(row)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// At most so many characters of a value are printed.
+const WIDTH: usize = 100;
+
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(WIDTH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

@@ -1,0 +1,13 @@
+//! `outboxctl` against real servers. Run through `make test` or
+//! `deploy/local/with-test-servers cargo test -p ctl`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may fail by panicking"
+)]
+
+mod documents;
+mod stack;
+mod status;
+mod verify;
