@@ -15,7 +15,14 @@ use super::source::Documents;
 /// Ids a look; bounds memory and the length of the statements.
 pub const BATCH: usize = 500;
 
-/// Everything in which the entities `ids` (at most [`BATCH`]) differ now.
+/// An entity on both sides, and in what they differ.
+pub struct Finding {
+    pub source: Option<Source>,
+    pub row: Option<Projected>,
+    pub differences: Vec<Difference>,
+}
+
+/// How the entities `ids` (at most [`BATCH`]) stand now.
 ///
 /// # Errors
 /// Where one of the servers cannot be read.
@@ -24,7 +31,7 @@ pub async fn examine(
     documents: &Documents,
     rows: &Rows,
     ids: &[Box<str>],
-) -> Result<Vec<Difference>, VerifyError> {
+) -> Result<Vec<Finding>, VerifyError> {
     // The document first: a row that is then older than it is stale for certain.
     let sources = documents.by_ids(shape, ids).await?;
     let rows = rows.by_ids(shape, ids).await?;
@@ -39,8 +46,16 @@ pub async fn examine(
         Domain::Product => forgive_orphans(shape, documents, &mut sources, &rows).await?,
         Domain::User | Domain::Order | Domain::Post => {}
     }
-    let differences = |id: &str| compare(shape, sources.get(id), rows.get(id));
-    Ok(ids.iter().flat_map(|id| differences(id)).collect())
+    let mut finding = |id: &str| {
+        let (source, row) = (sources.remove(id), rows.remove(id));
+        let differences = compare(shape, source.as_ref(), row.as_ref());
+        Finding {
+            source,
+            row,
+            differences,
+        }
+    };
+    Ok(ids.iter().map(|id| finding(id)).collect())
 }
 
 /// A supplier's row without a document is right as long as it is only there for

@@ -119,10 +119,10 @@ struct Verifier<'a> {
     first: usize,
 }
 
-/// One domain after its pass: what was seen, and the ids that seem to differ.
+/// One domain after its pass: what is certain, and the ids that seem to differ.
 struct Suspicion {
     shape: &'static Shape,
-    seen: Tables,
+    settled: Tables,
     ids: Vec<Box<str>>,
 }
 
@@ -153,20 +153,23 @@ impl Verifier<'_> {
         self.progress.stage(shape.table.name);
         let mut suspicion = Suspicion {
             shape,
-            seen: Tables::new(shape),
+            settled: Tables::new(shape),
             ids: Vec::new(),
         };
         let documents = self.documents.all(shape).await?;
         merge::merge(documents, self.rows.all(shape), |source, row| {
             self.progress.advance(u64::from(source.is_some()));
-            suspicion.seen.saw(source.as_ref(), row.as_ref());
             let differences = compare(shape, source.as_ref(), row.as_ref());
             match differences.into_iter().next() {
-                None => {}
                 Some(difference) if can_be_looked_up(&difference.id) => {
                     suspicion.ids.push(difference.id.into());
                 }
-                Some(difference) => suspicion.seen.file(difference, self.first),
+                difference => {
+                    suspicion.settled.saw(source.as_ref(), row.as_ref());
+                    if let Some(difference) = difference {
+                        suspicion.settled.file(difference, self.first);
+                    }
+                }
             }
         })
         .await?;
@@ -175,19 +178,26 @@ impl Verifier<'_> {
 
     /// Keeps only the ids that still differ.
     async fn look_again(&self, suspicion: &mut Suspicion) -> Result<Tables, VerifyError> {
-        let mut tables = suspicion.seen.clone();
-        let mut still: Vec<Box<str>> = Vec::new();
+        let mut still = Vec::new();
+        let mut pending = Tables::new(suspicion.shape);
         for ids in suspicion.ids.chunks(BATCH) {
-            let differences = examine(suspicion.shape, &self.documents, &self.rows, ids).await?;
-            for difference in differences {
-                if still.last().is_none_or(|last| **last != *difference.id) {
-                    still.push(difference.id.as_str().into());
+            let found = examine(suspicion.shape, &self.documents, &self.rows, ids).await?;
+            for (id, finding) in ids.iter().zip(found) {
+                let tables = match finding.differences.is_empty() {
+                    true => &mut suspicion.settled,
+                    false => &mut pending,
+                };
+                tables.saw(finding.source.as_ref(), finding.row.as_ref());
+                if !finding.differences.is_empty() {
+                    still.push(id.clone());
                 }
-                tables.file(difference, self.first);
+                for difference in finding.differences {
+                    pending.file(difference, self.first);
+                }
             }
         }
         suspicion.ids = still;
-        Ok(tables)
+        Ok(suspicion.settled.clone().plus(pending, self.first))
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Report {
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct TableReport {
     pub table: &'static str,
-    /// Documents (or variants, or items) that were compared.
+    /// Documents (or variants, or items) that should have a row.
     pub documents: u64,
     pub rows: u64,
     pub missing: u64,
@@ -45,7 +45,7 @@ impl Tables {
         Self(shape.tables().map(|table| report(table.name)).collect())
     }
 
-    /// Counts one entity as the pass saw it.
+    /// Counts one entity.
     pub fn saw(&mut self, source: Option<&Source>, row: Option<&Projected>) {
         let children = |side: Option<&Projected>| side.map_or(0, |it| it.children.len() as u64);
         let present = match source {
@@ -53,7 +53,7 @@ impl Tables {
             _ => None,
         };
         let seen = [
-            (u64::from(source.is_some()), u64::from(row.is_some())),
+            (u64::from(expects_row(source)), u64::from(row.is_some())),
             (children(present), children(row)),
         ];
         for (table, (documents, rows)) in self.0.iter_mut().zip(seen) {
@@ -83,12 +83,38 @@ impl Tables {
         }
     }
 
+    pub fn plus(mut self, other: Self, first: usize) -> Self {
+        for (table, other) in self.0.iter_mut().zip(other.0) {
+            table.add(other, first);
+        }
+        self
+    }
+
     pub fn into_reports(self) -> Vec<TableReport> {
         self.0
     }
 }
 
+fn expects_row(source: Option<&Source>) -> bool {
+    match source {
+        Some(Source::Present(_) | Source::Unreadable { .. }) => true,
+        Some(Source::Gone { .. }) | None => false,
+    }
+}
+
 impl TableReport {
+    fn add(&mut self, other: Self, first: usize) {
+        self.documents += other.documents;
+        self.rows += other.rows;
+        self.missing += other.missing;
+        self.extra += other.extra;
+        self.stale += other.stale;
+        self.different += other.different;
+        self.unreadable += other.unreadable;
+        self.differences.extend(other.differences);
+        self.differences.truncate(first);
+    }
+
     pub fn is_clean(&self) -> bool {
         self.differing() == 0
     }

@@ -8,7 +8,7 @@ use shared::{Id, Timestamp};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::documents::{order, post, product, stamp, stored, supplier, user};
-use crate::stack::Stack;
+use crate::stack::{Run, Stack};
 
 /// One of each domain, in MongoDB and in MySQL; the product's id.
 async fn fill(stack: &Stack) -> Product {
@@ -65,7 +65,7 @@ async fn equal_sides_are_clean() {
     for (table, expected) in [
         ("users", json!({"documents": 2, "rows": 2})),
         ("suppliers", json!({"documents": 1, "rows": 1})),
-        ("products", json!({"documents": 2, "rows": 1})),
+        ("products", json!({"documents": 1, "rows": 1})),
         ("product_variants", json!({"documents": 3, "rows": 3})),
         ("orders", json!({"documents": 1, "rows": 1})),
         ("order_items", json!({"documents": 2, "rows": 2})),
@@ -259,7 +259,7 @@ async fn waits_for_what_is_still_on_its_way() {
         "never mended"
     );
 
-    let mut verify = stack.start(&["verify", "--wait", "60"], &[]);
+    let mut verify = stack.start(&["verify", "--json", "--wait", "60"], &[]);
     let mut lines = BufReader::new(verify.stderr.take().unwrap()).lines();
     // The row is mended only once the difference has been seen.
     let seen = async {
@@ -277,8 +277,12 @@ async fn waits_for_what_is_still_on_its_way() {
     );
     let bio = "UPDATE users SET version = 3, bio = '🍞 \\'quoted\\' \\\\ \"' WHERE version = 2";
     stack.sql(bio).await;
-    let ended = verify.wait_with_output().await.unwrap();
-    assert_eq!(ended.status.code(), Some(0));
+    let ended = Run::from(verify.wait_with_output().await.unwrap());
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(
+        counts(&ended.json(), "users"),
+        json!({"documents": 2, "rows": 2})
+    );
     stack.drop().await;
 }
 
@@ -357,7 +361,7 @@ async fn servers_that_cannot_be_read_are_exit_code_2() {
             .wait_with_output()
             .await
             .unwrap();
-        let run = crate::stack::Run::from(ended);
+        let run = Run::from(ended);
         assert_eq!(run.code, Some(2), "{variables:?}: {}", run.stderr);
         assert!(run.stderr.contains("cannot be read"), "{}", run.stderr);
         assert!(!run.stderr.contains("wrong-0ne"), "{}", run.stderr);
