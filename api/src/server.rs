@@ -58,7 +58,7 @@ pub async fn run(
         },
         metrics,
     )
-    .merge(ops_router(health.clone(), registry));
+    .merge(ops_router(health.clone(), registry).method_not_allowed_fallback(method_not_allowed));
     let stopping = shutdown.clone();
     let drained = async move {
         stopping.cancelled().await;
@@ -90,7 +90,7 @@ fn router(app: App, metrics: Metrics) -> Router {
     routes::rest()
         .layer(from_fn_with_state(app.clone(), require_database))
         .fallback(|| async { ApiError::NotFound("path") })
-        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .method_not_allowed_fallback(method_not_allowed)
         .with_state(app)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(|_| {
@@ -99,6 +99,10 @@ fn router(app: App, metrics: Metrics) -> Router {
         .layer(from_fn_with_state(metrics, observe))
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
         .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::MethodNotAllowed
 }
 
 /// Until the unique indexes stand nothing is written, and nothing there is to read.

@@ -131,7 +131,14 @@ fn parse_json<T>(bytes: &[u8]) -> Result<T, ApiError>
 where
     T: DeserializeOwned + Validate<Context = ()>,
 {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
+    // serde_json checks only the strings that are read, not those of ignored fields.
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| ApiError::invalid("body", "the body is not UTF-8"))?;
+    // serde would take a list for an object, its fields in order.
+    if text.trim_start().starts_with('[') {
+        return Err(ApiError::invalid("body", "the body is not a JSON object"));
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
     let value = parse(&mut json)?;
     json.end()
         .map_err(|error| ApiError::invalid("body", error.to_string()))?;

@@ -1,0 +1,36 @@
+//! The API as a client meets it: real HTTP, a real MongoDB, and nothing believed but
+//! the contract.
+//!
+//! Each test has a database of its own. Run through `make test`, or
+//! `deploy/local/with-test-servers cargo test -p api --test rest`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy.toml allows these in test functions; here the helpers are tests too"
+)]
+
+mod call;
+mod database;
+mod documents;
+mod edges;
+mod events;
+mod fixtures;
+mod harness;
+mod proxy;
+
+mod envelope;
+mod legacy;
+mod life;
+mod limits;
+mod limits_goods;
+mod lists;
+mod lives;
+mod orders;
+mod outage;
+mod races;
+mod reads;
+mod refusals;
+mod smallest;
+mod states;
+mod suppliers;
