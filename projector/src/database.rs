@@ -131,7 +131,7 @@ struct Lock {
 async fn lock_migrations(connection: &mut Connection, database: &str) -> Result<(), DatabaseError> {
     // A lock's name is the server's, not the database's, and at most 64 characters long.
     let lock: Lock = diesel::sql_query(
-        "SELECT CAST(GET_LOCK(CONCAT('projector.', SHA1(?)), ?) AS SIGNED) AS taken",
+        "SELECT CAST(GET_LOCK(CONCAT('projector.', LEFT(SHA2(?, 256), 40)), ?) AS SIGNED) AS taken",
     )
     .bind::<Text, _>(database)
     .bind::<Integer, _>(MIGRATION_LOCK_SECONDS)

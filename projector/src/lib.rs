@@ -1,7 +1,175 @@
 //! ```text
 //! Kafka ──read_committed──► projector ──one transaction──► MySQL
 //! ```
+//!
+//! **Guarantee**: whatever arrives, how often and in whatever order, the rows end equal
+//! to the documents. Offsets are committed only after MySQL's commit, so a record is
+//! applied at least once; every write is guarded by the entity's version, so it counts
+//! once. A record that can never be applied goes to the dead-letter topic, and an outage
+//! is never taken for one.
+//!
+//! It never reads MongoDB, and never writes a topic other than `dead-letter`.
+//!
+//! The stages, each a file: [`consume`] ─► [`decode`] into a [`batch`] ─► [`plan`] (pure)
+//! ─► [`settle`], which [`apply`]s it to MySQL and sends [`dead_letter`]s ─► commit. The
+//! loop is in [`pipeline`]. [`tables`] and [`schema`] are also what the operator's tools
+//! compare rows with.
 
+pub mod apply;
+pub mod batch;
+pub mod config;
+pub mod consume;
 pub mod database;
+pub mod dead_letter;
+pub mod decode;
+pub mod lag;
+pub mod metrics;
+pub mod pipeline;
+pub mod plan;
+pub mod record;
+pub mod refusal;
 pub mod schema;
+pub mod settle;
 pub mod tables;
+
+use prometheus::Registry;
+use shared::process::{
+    Dependency, Failure, Health, Interrupted, RetryPolicy, Shutdown, retry, serve_ops,
+};
+
+use crate::config::Config;
+use crate::consume::Source;
+use crate::database::DatabaseError;
+use crate::dead_letter::DeadLetters;
+use crate::metrics::Metrics;
+use crate::pipeline::{Limits, PipelineError};
+use crate::settle::Settler;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("metrics and health: {0}")]
+    Ops(#[from] std::io::Error),
+    #[error("kafka settings: {0}")]
+    Kafka(#[from] rdkafka::error::KafkaError),
+    #[error("database: {0}")]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+}
+
+/// The whole process, until `shutdown`. Servers that are absent are awaited.
+///
+/// # Errors
+/// Where the settings are not usable, the address is taken, or a part broke for good.
+pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
+    let health = Health::default();
+    let registry = Registry::new();
+    let metrics = Metrics::new(&registry)?;
+    let parts = Parts::new(&config, &health, &metrics, &shutdown)?;
+
+    // Health is served to the very end, and says "draining" meanwhile.
+    let served_until = Shutdown::new();
+    let mut ops = tokio::spawn(serve_ops(
+        config.addr,
+        health.clone(),
+        registry,
+        served_until.clone(),
+    ));
+    let draining = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move {
+            shutdown.cancelled().await;
+            health.drain();
+        }
+    });
+    let result = tokio::select! {
+        served = &mut ops => return Err(ended(served)),
+        result = parts.run(&config, shutdown) => result,
+    };
+    draining.abort();
+    served_until.cancel();
+    match ops.await {
+        Ok(Ok(())) => result,
+        served => result.and(Err(ended(served))),
+    }
+}
+
+/// Why health is no longer served, although nobody asked it to end.
+fn ended(served: Result<std::io::Result<()>, tokio::task::JoinError>) -> Error {
+    Error::Ops(match served {
+        Ok(Ok(())) => std::io::Error::other("ended"),
+        Ok(Err(error)) => error,
+        Err(error) => std::io::Error::other(error),
+    })
+}
+
+/// What is built before any server has to be there.
+struct Parts {
+    source: Source,
+    settler: Settler,
+    metrics: Metrics,
+}
+
+impl Parts {
+    fn new(
+        config: &Config,
+        health: &Health,
+        metrics: &Metrics,
+        shutdown: &Shutdown,
+    ) -> Result<Self, Error> {
+        let kafka = health.dependency("kafka");
+        let mysql = health.dependency("mysql");
+        let source = Source::new(config, metrics.lag.clone(), kafka.clone())?;
+        let settler = Settler::new(
+            config.mysql.clone(),
+            mysql,
+            kafka,
+            DeadLetters::new(&config.kafka, config.dead_letter_replication)?,
+            metrics.clone(),
+            shutdown.clone(),
+        );
+        Ok(Self {
+            source,
+            settler,
+            metrics: metrics.clone(),
+        })
+    }
+
+    async fn run(self, config: &Config, shutdown: Shutdown) -> Result<(), Error> {
+        let servers = (&self.settler.mysql, &self.settler.kafka);
+        match prepare(config, &shutdown, servers, &self.settler.dead_letters).await {
+            Ok(()) => {}
+            Err(Interrupted::Shutdown) => return Ok(()),
+            Err(Interrupted::Permanent(error)) => return Err(error),
+        }
+        let limits = Limits {
+            events: config.batch_events as usize,
+            bytes: config.batch_bytes as usize,
+        };
+        let Self {
+            source,
+            settler,
+            metrics,
+        } = self;
+        Ok(pipeline::run(source, settler, metrics.lag, limits, shutdown).await?)
+    }
+}
+
+/// Waits for both servers, and brings the schema and the dead-letter topic into being.
+async fn prepare(
+    config: &Config,
+    shutdown: &Shutdown,
+    (mysql, kafka): (&Dependency, &Dependency),
+    dead_letters: &DeadLetters,
+) -> Result<(), Interrupted<Error>> {
+    let always = |_: &Error| Failure::Transient;
+    let schema = retry(RetryPolicy::default(), shutdown, mysql, always, || async {
+        Ok(database::prepare(&config.mysql).await?)
+    });
+    let topic = retry(RetryPolicy::default(), shutdown, kafka, always, || async {
+        Ok(dead_letters.ensure_topic().await?)
+    });
+    tokio::try_join!(schema, topic).map(|_| ())
+}

@@ -1,16 +1,22 @@
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use serde_json::Value;
 use shared::Timestamp;
 use shared::document::{Order, OrderItem};
 
-use super::{json, text};
+use super::guarded::{Guarded, IDS_A_STATEMENT, ROWS_A_STATEMENT, last_wins};
+use super::{Child, json, text};
+use crate::database::Connection;
 use crate::schema::order_items;
 
 /// The auto-increment `id` is left to MySQL: an unchanged item keeps its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Queryable, Selectable, Insertable)]
-#[diesel(table_name = order_items, check_for_backend(diesel::mysql::Mysql))]
+#[diesel(table_name = order_items, check_for_backend(diesel::mysql::Mysql), treat_none_as_default_value = false)]
 pub struct OrderItemRow {
     pub order_id: String,
     pub item_id: String,
@@ -58,5 +64,45 @@ impl OrderItemRow {
             delivered_at: item.delivered_at.map(Timestamp::naive),
         };
         document.items.iter().map(row).collect()
+    }
+}
+
+static LAST_WINS: LazyLock<String> =
+    LazyLock::new(|| last_wins(&order_items::all_columns, &["id", "order_id", "item_id"]));
+
+impl Child for OrderItemRow {
+    fn parent(&self) -> &str {
+        &self.order_id
+    }
+
+    async fn replace(
+        connection: &mut Connection,
+        parents: &[&str],
+        rows: &[Self],
+    ) -> QueryResult<()> {
+        let kept: HashSet<_> = rows
+            .iter()
+            .map(|row| (row.order_id.as_str(), row.item_id.as_str()))
+            .collect();
+        let mut gone = Vec::new();
+        for parents in parents.chunks(IDS_A_STATEMENT) {
+            let query = order_items::table
+                .filter(order_items::order_id.eq_any(parents))
+                .select((order_items::id, order_items::order_id, order_items::item_id));
+            let present = query.load::<(i64, String, String)>(connection).await?;
+            let is_gone = |(_, parent, key): &(i64, String, String)| {
+                !kept.contains(&(parent.as_str(), key.as_str()))
+            };
+            gone.extend(present.into_iter().filter(is_gone).map(|(id, _, _)| id));
+        }
+        for ids in gone.chunks(IDS_A_STATEMENT) {
+            let obsolete = order_items::table.filter(order_items::id.eq_any(ids));
+            diesel::delete(obsolete).execute(connection).await?;
+        }
+        for rows in rows.chunks(ROWS_A_STATEMENT) {
+            let insert = diesel::insert_into(order_items::table).values(rows);
+            Guarded::new(insert, &LAST_WINS).execute(connection).await?;
+        }
+        Ok(())
     }
 }

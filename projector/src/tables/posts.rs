@@ -1,15 +1,20 @@
+use std::sync::LazyLock;
+
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use serde_json::Value;
 use shared::Timestamp;
 use shared::document::Post;
 
-use super::{Stamp, json, text};
+use super::guarded::{Guarded, IDS_A_STATEMENT, ROWS_A_STATEMENT, newer_wins};
+use super::{Rank, Root, Stamp, json, text};
+use crate::database::Connection;
 use crate::schema::posts;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Queryable, Selectable, Insertable)]
-#[diesel(table_name = posts, check_for_backend(diesel::mysql::Mysql))]
+#[diesel(table_name = posts, check_for_backend(diesel::mysql::Mysql), treat_none_as_default_value = false)]
 pub struct PostRow {
     pub post_id: String,
     pub post_type: String,
@@ -82,5 +87,51 @@ impl PostRow {
             event_timestamp: self.event_timestamp,
             version: self.version,
         }
+    }
+}
+
+static NEWER_WINS: LazyLock<String> = LazyLock::new(|| newer_wins(&posts::all_columns));
+
+impl Root for PostRow {
+    fn id(&self) -> &str {
+        &self.post_id
+    }
+
+    fn rank(&self) -> Rank {
+        Rank::new(self.version, self.event_timestamp)
+    }
+
+    fn event_id(&self) -> &str {
+        &self.event_id
+    }
+
+    async fn upsert(connection: &mut Connection, rows: &[Self]) -> QueryResult<usize> {
+        // A lone row is the daily case, and as such its statement is prepared only once.
+        if let [row] = rows {
+            let insert = diesel::insert_into(posts::table).values(row);
+            return Guarded::new(insert, &NEWER_WINS).execute(connection).await;
+        }
+        let mut affected = 0;
+        for rows in rows.chunks(ROWS_A_STATEMENT) {
+            let insert = diesel::insert_into(posts::table).values(rows);
+            affected += Guarded::new(insert, &NEWER_WINS)
+                .execute(connection)
+                .await?;
+        }
+        Ok(affected)
+    }
+
+    async fn shown(
+        connection: &mut Connection,
+        ids: &[&str],
+    ) -> QueryResult<Vec<(String, String)>> {
+        let mut shown = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(IDS_A_STATEMENT) {
+            let query = posts::table
+                .filter(posts::post_id.eq_any(ids))
+                .select((posts::post_id, posts::event_id));
+            shown.extend(query.load::<(String, String)>(connection).await?);
+        }
+        Ok(shown)
     }
 }

@@ -1,0 +1,289 @@
+//! Writes become one MySQL transaction.
+//!
+//! The order of its statements is part of the guarantee:
+//! 1. progress, which locks the partitions against a former owner;
+//! 2. tombstones of this batch;
+//! 3. table by table, parents first: rows under their guard, then their children;
+//! 4. per table, after its rows: the tombstones of all it touched, as others have
+//!    committed them by now, and what follows from those.
+//!
+//! Whoever writes a row looks for a tombstone afterwards, whoever writes a tombstone
+//! looks for a row afterwards; both lock what they find. So whichever of two
+//! transactions comes second sees the other, and a deleted row stays deleted.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use diesel::QueryResult;
+use diesel_async::SimpleAsyncConnection;
+use shared::event::Domain;
+
+use crate::database::Connection;
+use crate::decode::{Poison, Reason};
+use crate::plan::Writes;
+use crate::refusal::{ApplyError, classify};
+use crate::tables::{Child, ProductRow, ProgressRow, Root, Statement, SupplierRow, TombstoneRow};
+
+/// What a committed transaction did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// Rows that were already as new as what came.
+    pub stale: u64,
+}
+
+/// A statement failed, or the rows themselves clash.
+enum Failed {
+    Query(diesel::result::Error),
+    /// A row that is not there although it was just written met the unique value of
+    /// another one, which its guard left alone: an order_number.
+    Clash,
+}
+
+impl From<diesel::result::Error> for Failed {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Query(error)
+    }
+}
+
+/// All of `writes` and `progress`, or nothing.
+///
+/// The connection is of no further use after [`ApplyError::Away`].
+///
+/// # Errors
+/// [`ApplyError`] says whether it is a row's fault. After `Away` the commit may have
+/// succeeded all the same; to apply the same writes again is harmless.
+pub async fn apply(
+    connection: &mut Connection,
+    writes: &Writes,
+    progress: &[ProgressRow],
+) -> Result<Applied, ApplyError> {
+    let error = match attempt(connection, writes, progress).await {
+        Ok(applied) => return Ok(applied),
+        Err(Failed::Clash) => ApplyError::Refused(Poison {
+            reason: Reason::OrderNumberTaken,
+            error: "another order has this order_number".to_owned(),
+        }),
+        Err(Failed::Query(error)) => classify(connection, error).await,
+    };
+    match connection.batch_execute("ROLLBACK").await {
+        Ok(()) => Err(error),
+        Err(lost) => Err(ApplyError::Away(lost.to_string())),
+    }
+}
+
+async fn attempt(
+    connection: &mut Connection,
+    writes: &Writes,
+    progress: &[ProgressRow],
+) -> Result<Applied, Failed> {
+    connection.batch_execute("BEGIN").await?;
+    ProgressRow::record(connection, progress).await?;
+    TombstoneRow::upsert(connection, &writes.tombstones).await?;
+    let mut stale = 0;
+    stale += apply_suppliers(connection, writes).await?;
+    stale += apply_products(connection, writes).await?;
+    stale += apply_kept(connection, Statement::USER_DELETED, writes, &writes.users)
+        .await?
+        .stale;
+    stale += apply_orders(connection, writes).await?;
+    stale += apply_kept(connection, Statement::POST_DELETED, writes, &writes.posts)
+        .await?
+        .stale;
+    connection.batch_execute("COMMIT").await?;
+    Ok(Applied { stale })
+}
+
+async fn apply_suppliers(connection: &mut Connection, writes: &Writes) -> Result<u64, Failed> {
+    let written = write(connection, &writes.suppliers).await?;
+    let touched = touched(writes, Domain::Supplier, &writes.suppliers);
+    bury(connection, Domain::Supplier, &touched).await?;
+    Ok(written.stale)
+}
+
+async fn apply_products(connection: &mut Connection, writes: &Writes) -> Result<u64, Failed> {
+    let rows = with_suppliers(connection, &writes.products).await?;
+    let written = write(connection, &rows).await?;
+    replace_children(connection, &written.passed, &writes.product_variants).await?;
+    let touched = touched(writes, Domain::Product, &rows);
+    bury(connection, Domain::Product, &touched).await?;
+    Ok(written.stale)
+}
+
+async fn apply_orders(connection: &mut Connection, writes: &Writes) -> Result<u64, Failed> {
+    let cancelled = Statement::ORDER_CANCELLED;
+    let written = apply_kept(connection, cancelled, writes, &writes.orders).await?;
+    replace_children(connection, &written.passed, &writes.order_items).await?;
+    Ok(written.stale)
+}
+
+/// A table whose rows stay when a statement comes: it is laid over them.
+async fn apply_kept<'a, R: Root>(
+    connection: &mut Connection,
+    statement: Statement,
+    writes: &Writes,
+    rows: &'a [R],
+) -> Result<Written<'a>, Failed> {
+    let mut written = write(connection, rows).await?;
+    let touched = touched(writes, statement.domain, rows);
+    let tombstones = TombstoneRow::locked(connection, statement.domain, &touched).await?;
+    if tombstones.is_empty() {
+        return Ok(written);
+    }
+    let late = late_documents(&tombstones, rows, &written.passed);
+    if !late.is_empty() {
+        let ids: Vec<_> = late.iter().map(Root::id).collect();
+        statement.lift(connection, &ids).await?;
+        let lifted = write(connection, &late).await?.passed;
+        written.stale = written.stale.saturating_sub(lifted.len() as u64);
+        written
+            .passed
+            .extend(rows.iter().map(Root::id).filter(|id| lifted.contains(id)));
+    }
+    let stated: Vec<_> = tombstones
+        .iter()
+        .map(|tombstone| tombstone.entity_id.as_str())
+        .collect();
+    statement.lay(connection, &stated).await?;
+    Ok(written)
+}
+
+/// What became of a table's rows.
+#[derive(Default)]
+struct Written<'a> {
+    /// Ids of those that their guard let through.
+    passed: HashSet<&'a str>,
+    stale: u64,
+}
+
+/// Writes rows under their guard and finds out which of them it let through.
+async fn write<'a, R: Root>(
+    connection: &mut Connection,
+    rows: &'a [R],
+) -> Result<Written<'a>, Failed> {
+    if rows.is_empty() {
+        return Ok(Written::default());
+    }
+    let affected = R::upsert(connection, rows).await?;
+    if let ([row], 1..) = (rows, affected) {
+        // Of a lone row MySQL's count tells, and saves a round trip.
+        return Ok(Written {
+            passed: HashSet::from([row.id()]),
+            stale: 0,
+        });
+    }
+    let ids: Vec<_> = rows.iter().map(Root::id).collect();
+    let shown: HashMap<_, _> = R::shown(connection, &ids).await?.into_iter().collect();
+    if shown.len() < rows.len() {
+        return Err(Failed::Clash);
+    }
+    let is_shown = |row: &&R| shown.get(row.id()).is_some_and(|id| id == row.event_id());
+    let passed: HashSet<_> = match affected {
+        0 => HashSet::new(),
+        _ => rows.iter().filter(is_shown).map(Root::id).collect(),
+    };
+    let stale = (rows.len() - passed.len()) as u64;
+    Ok(Written { passed, stale })
+}
+
+/// Documents that the guard refused only because a newer statement lies over the row,
+/// although they are newer than the document that lies under it.
+fn late_documents<R: Root>(
+    tombstones: &[TombstoneRow],
+    rows: &[R],
+    passed: &HashSet<&str>,
+) -> Vec<R> {
+    let by_id: HashMap<_, _> = tombstones
+        .iter()
+        .map(|tombstone| (tombstone.entity_id.as_str(), tombstone))
+        .collect();
+    let is_late = |row: &&R| {
+        by_id.get(row.id()).is_some_and(|tombstone| {
+            tombstone.rank().outranks(row.rank())
+                && tombstone
+                    .content_rank()
+                    .is_some_and(|content| row.rank().outranks(content))
+        })
+    };
+    let refused = rows.iter().filter(|row| !passed.contains(row.id()));
+    refused.filter(is_late).cloned().collect()
+}
+
+/// The children of the roots that were let through, all of them and no others.
+async fn replace_children<C: Child>(
+    connection: &mut Connection,
+    passed: &HashSet<&str>,
+    children: &[C],
+) -> QueryResult<()> {
+    if passed.is_empty() {
+        return Ok(());
+    }
+    let mut parents: Vec<_> = passed.iter().copied().collect();
+    parents.sort_unstable();
+    let of_passed = children
+        .iter()
+        .filter(|child| passed.contains(child.parent()));
+    let rows: Vec<_> = of_passed.cloned().collect();
+    C::replace(connection, &parents, &rows).await
+}
+
+/// Removes the rows that a tombstone outranks.
+async fn bury(connection: &mut Connection, domain: Domain, touched: &[&str]) -> QueryResult<()> {
+    let tombstones = TombstoneRow::locked(connection, domain, touched).await?;
+    let dead: Vec<_> = tombstones
+        .iter()
+        .map(|tombstone| tombstone.entity_id.as_str())
+        .collect();
+    TombstoneRow::bury(connection, domain, &dead).await
+}
+
+/// Every entity of `domain` that this transaction wrote a row or a tombstone of.
+fn touched<'a, R: Root>(writes: &'a Writes, domain: Domain, rows: &'a [R]) -> Vec<&'a str> {
+    let mut ids: Vec<_> = rows
+        .iter()
+        .map(Root::id)
+        .chain(writes.stated(domain))
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// The rows with a supplier each that the foreign key accepts: a placeholder for one
+/// that is not known yet, NULL for one that is deleted.
+async fn with_suppliers<'a>(
+    connection: &mut Connection,
+    products: &'a [ProductRow],
+) -> QueryResult<Cow<'a, [ProductRow]>> {
+    let mut wanted: Vec<_> = products
+        .iter()
+        .filter_map(|row| row.supplier_id.as_deref())
+        .collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let known = SupplierRow::shown(connection, &wanted).await?;
+    let known: HashSet<_> = known.iter().map(|(id, _)| id.as_str()).collect();
+    wanted.retain(|id| !known.contains(id));
+    if wanted.is_empty() {
+        return Ok(Cow::Borrowed(products));
+    }
+    let placeholders: Vec<_> = wanted
+        .iter()
+        .map(|id| SupplierRow::placeholder(id))
+        .collect();
+    SupplierRow::upsert(connection, &placeholders).await?;
+    let tombstones = TombstoneRow::locked(connection, Domain::Supplier, &wanted).await?;
+    let deleted: HashSet<_> = tombstones
+        .iter()
+        .map(|tombstone| tombstone.entity_id.as_str())
+        .collect();
+    let dead: Vec<_> = deleted.iter().copied().collect();
+    TombstoneRow::bury(connection, Domain::Supplier, &dead).await?;
+    let mut rows = products.to_vec();
+    for row in &mut rows {
+        row.supplier_id = row
+            .supplier_id
+            .take()
+            .filter(|id| !deleted.contains(id.as_str()));
+    }
+    Ok(Cow::Owned(rows))
+}

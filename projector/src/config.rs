@@ -1,0 +1,63 @@
+use std::net::SocketAddr;
+
+use clap::Parser;
+use shared::process::{KafkaSettings, LogSettings, MysqlSettings};
+
+/// Kafka to MySQL, idempotently.
+///
+/// Keeps the tables of the analytics database equal to the documents that the events
+/// describe. Any number of instances share the work.
+#[derive(Debug, Clone, Parser)]
+#[command(version)]
+pub struct Config {
+    #[command(flatten)]
+    pub kafka: KafkaSettings,
+
+    /// Consumer group. Instances of one group share the partitions.
+    #[arg(
+        long,
+        env = "KAFKA_GROUP_ID",
+        default_value = "mysql-analytics",
+        help_heading = "Kafka"
+    )]
+    pub kafka_group_id: String,
+
+    /// Milliseconds without a heartbeat after which the brokers give an instance's
+    /// partitions to others.
+    #[arg(long, env = "KAFKA_SESSION_TIMEOUT_MS", default_value_t = 10_000,
+        value_parser = clap::value_parser!(u32).range(1_000..=300_000), help_heading = "Kafka")]
+    pub kafka_session_timeout_ms: u32,
+
+    /// Milliseconds without a poll after which an instance counts as stuck. It polls
+    /// on while MySQL is away, so this need not cover an outage.
+    #[arg(long, env = "KAFKA_MAX_POLL_INTERVAL_MS", default_value_t = 300_000,
+        value_parser = clap::value_parser!(u32).range(2_000..=86_400_000), help_heading = "Kafka")]
+    pub kafka_max_poll_interval_ms: u32,
+
+    /// Copies of the dead-letter topic, where it has to be created. -1: as the cluster says.
+    #[arg(long, env = "DEAD_LETTER_REPLICATION", default_value_t = -1,
+        value_parser = clap::value_parser!(i32).range(-1..=32_767),
+        allow_negative_numbers = true, help_heading = "Kafka")]
+    pub dead_letter_replication: i32,
+
+    #[command(flatten)]
+    pub mysql: MysqlSettings,
+
+    /// Most events in one transaction. Batches grow towards it only under a backlog.
+    #[arg(long, env = "PROJECTOR_BATCH_EVENTS", default_value_t = 20_000,
+        value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Batches")]
+    pub batch_events: u32,
+
+    /// Most bytes of events in one transaction. Twice this much is held at most: one
+    /// batch being applied, one gathering.
+    #[arg(long, env = "PROJECTOR_BATCH_BYTES", default_value_t = 8 * 1024 * 1024,
+        value_parser = clap::value_parser!(u32).range(1_024..=8 * 1024 * 1024), help_heading = "Batches")]
+    pub batch_bytes: u32,
+
+    /// Where /live, /ready and /metrics are served.
+    #[arg(long, env = "PROJECTOR_ADDR", default_value = "0.0.0.0:9102")]
+    pub addr: SocketAddr,
+
+    #[command(flatten)]
+    pub log: LogSettings,
+}

@@ -1,0 +1,285 @@
+//! A record becomes a [`Change`], or poison with its reason. Pure.
+
+use chrono::Datelike;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use shared::document::{Document, Order, Post, Product, ProductStatus, Supplier, User};
+use shared::event::{Domain, Envelope, EventType};
+use shared::{Id, Timestamp};
+
+use crate::record::Record;
+use crate::tables::{Rank, Stamp};
+
+/// What one event says of one entity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    pub entity: Id,
+    pub stamp: Stamp,
+    pub content: Content,
+}
+
+impl Change {
+    pub fn rank(&self) -> Rank {
+        Rank::new(self.stamp.version, self.stamp.event_timestamp)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    User(Box<User>),
+    Supplier(Box<Supplier>),
+    Product(Box<Product>),
+    Order(Box<Order>),
+    Post(Box<Post>),
+    Deleted(Domain),
+    /// By the older producer, which did not send the order along.
+    OrderCancelled,
+}
+
+impl Content {
+    pub fn domain(&self) -> Domain {
+        match self {
+            Self::User(_) => Domain::User,
+            Self::Supplier(_) => Domain::Supplier,
+            Self::Product(_) => Domain::Product,
+            Self::Order(_) | Self::OrderCancelled => Domain::Order,
+            Self::Post(_) => Domain::Post,
+            Self::Deleted(domain) => *domain,
+        }
+    }
+}
+
+/// Why a record can never be applied as it is.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{reason}: {error}")]
+pub struct Poison {
+    pub reason: Reason,
+    /// For the dead letter, beside the record itself. It may quote the record, so it
+    /// belongs in no log.
+    pub error: String,
+}
+
+/// The kinds of poison: label of a metric and header of a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    NoKey,
+    NoValue,
+    InvalidUtf8,
+    NotJson,
+    /// JSON, but not an object with the five keys.
+    NotAnEnvelope,
+    UnknownEventType,
+    /// The event belongs in another topic.
+    WrongTopic,
+    /// An id is missing or malformed, or the key, the envelope and the data disagree.
+    InvalidId,
+    InvalidTimestamp,
+    InvalidVersion,
+    /// The data is not the document that the event type promises.
+    InvalidData,
+    /// MySQL refuses the row.
+    Refused,
+    /// The order's number is another order's.
+    OrderNumberTaken,
+}
+
+impl Reason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoKey => "no_key",
+            Self::NoValue => "no_value",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::NotJson => "not_json",
+            Self::NotAnEnvelope => "not_an_envelope",
+            Self::UnknownEventType => "unknown_event_type",
+            Self::WrongTopic => "wrong_topic",
+            Self::InvalidId => "invalid_id",
+            Self::InvalidTimestamp => "invalid_timestamp",
+            Self::InvalidVersion => "invalid_version",
+            Self::InvalidData => "invalid_data",
+            Self::Refused => "refused",
+            Self::OrderNumberTaken => "order_number_taken",
+        }
+    }
+
+    fn because(self, error: impl ToString) -> Poison {
+        Poison {
+            reason: self,
+            error: error.to_string(),
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// # Errors
+/// [`Poison`]: no later attempt would read the record differently.
+pub fn decode(record: &Record) -> Result<Change, Poison> {
+    let key = record
+        .key
+        .as_deref()
+        .ok_or_else(|| Reason::NoKey.because("the record has no key"))?;
+    let value = record
+        .value
+        .as_deref()
+        .ok_or_else(|| Reason::NoValue.because("the record has no value"))?;
+    let text = std::str::from_utf8(value).map_err(|error| Reason::InvalidUtf8.because(error))?;
+    let envelope: Envelope = serde_json::from_str(text).map_err(broken_envelope)?;
+    let event_type: EventType = envelope
+        .event_type
+        .parse()
+        .map_err(|error| Reason::UnknownEventType.because(error))?;
+    if event_type.domain() != record.domain {
+        let topic = &record.partition.topic;
+        return Err(Reason::WrongTopic.because(format!("{event_type} in the topic {topic}")));
+    }
+    let entity = entity_of(key, &envelope.entity_id)?;
+    let moment = moment_of(&envelope.timestamp)?;
+    let event_id = event_id_of(&envelope.event_id)?;
+    let older = record.is_older_format();
+    let (content, version) = content_of(event_type, entity, envelope.data, older)?;
+    Ok(Change {
+        entity,
+        stamp: Stamp {
+            event_id,
+            event_timestamp: moment.naive(),
+            version,
+        },
+        content,
+    })
+}
+
+fn broken_envelope(error: serde_json::Error) -> Poison {
+    match error.classify() {
+        serde_json::error::Category::Data => Reason::NotAnEnvelope.because(error),
+        _ => Reason::NotJson.because(error),
+    }
+}
+
+/// The key decides the partition, and so the order, so it must be the entity's id.
+fn entity_of(key: &[u8], entity_id: &str) -> Result<Id, Poison> {
+    let invalid = |error: &dyn ToString| Reason::InvalidId.because(error.to_string());
+    let entity: Id = entity_id.parse().map_err(|error| invalid(&error))?;
+    let key = std::str::from_utf8(key).map_err(|error| invalid(&error))?;
+    if key.parse() == Ok(entity) {
+        Ok(entity)
+    } else {
+        Err(invalid(&"the key is not the entity's id"))
+    }
+}
+
+fn moment_of(text: &str) -> Result<Timestamp, Poison> {
+    let moment: Timestamp = text
+        .parse()
+        .map_err(|error| Reason::InvalidTimestamp.because(error))?;
+    // The range of DATETIME.
+    if (1000..=9999).contains(&moment.naive().year()) {
+        Ok(moment)
+    } else {
+        Err(Reason::InvalidTimestamp.because("the year is out of range"))
+    }
+}
+
+/// An empty one would pass for that of a placeholder.
+fn event_id_of(text: &str) -> Result<String, Poison> {
+    if (1..=36).contains(&text.chars().count()) {
+        Ok(text.to_owned())
+    } else {
+        Err(Reason::InvalidId.because("event_id must have 1 to 36 characters"))
+    }
+}
+
+fn content_of(
+    event_type: EventType,
+    entity: Id,
+    data: &RawValue,
+    older: bool,
+) -> Result<(Content, i64), Poison> {
+    let domain = event_type.domain();
+    if event_type.is_deletion() {
+        let version = if older {
+            0
+        } else {
+            deletion_version(domain, entity, data)?
+        };
+        return Ok((Content::Deleted(domain), version));
+    }
+    if older && event_type == EventType::OrderCancelled && names_only_the_number(data) {
+        return Ok((Content::OrderCancelled, 0));
+    }
+    match domain {
+        Domain::User => document(entity, data, older, Content::User),
+        Domain::Supplier => document(entity, data, older, Content::Supplier),
+        Domain::Product => document(entity, data, older, product),
+        Domain::Order => document(entity, data, older, Content::Order),
+        Domain::Post => document(entity, data, older, Content::Post),
+    }
+}
+
+/// A deleted product has no row, whichever event tells of it.
+fn product(product: Box<Product>) -> Content {
+    match product.status {
+        ProductStatus::Deleted => Content::Deleted(Domain::Product),
+        _ => Content::Product(product),
+    }
+}
+
+fn document<D: Document>(
+    entity: Id,
+    data: &RawValue,
+    older: bool,
+    content: fn(Box<D>) -> Content,
+) -> Result<(Content, i64), Poison> {
+    let document: Box<D> = parse(data)?;
+    if document.id() != entity {
+        return Err(Reason::InvalidId.because("the document is not the entity's"));
+    }
+    let version = if older {
+        0
+    } else {
+        usable(document.version())?
+    };
+    Ok((content(document), version))
+}
+
+fn deletion_version(domain: Domain, entity: Id, data: &RawValue) -> Result<i64, Poison> {
+    let data: serde_json::Map<String, serde_json::Value> = parse(data)?;
+    let id = data
+        .get(domain.id_key())
+        .and_then(serde_json::Value::as_str);
+    if id.and_then(|id| id.parse().ok()) != Some(entity) {
+        return Err(Reason::InvalidId.because("the data does not name the entity"));
+    }
+    usable(
+        data.get("version")
+            .and_then(serde_json::Value::as_i64)
+            .unwrap_or_default(),
+    )
+}
+
+fn usable(version: i64) -> Result<i64, Poison> {
+    if version >= 1 {
+        Ok(version)
+    } else {
+        Err(Reason::InvalidVersion.because(format!("{version} is not a version")))
+    }
+}
+
+fn names_only_the_number(data: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Number {
+        #[serde(rename = "order_number")]
+        _order_number: String,
+    }
+    serde_json::from_str::<Number>(data.get()).is_ok()
+}
+
+fn parse<T: DeserializeOwned>(data: &RawValue) -> Result<T, Poison> {
+    serde_json::from_str(data.get()).map_err(|error| Reason::InvalidData.because(error))
+}

@@ -1,0 +1,101 @@
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+};
+
+use crate::lag::{Freshness, Lag};
+
+/// Seconds. From a lone event over the loopback to an outage.
+const LATENCY_BUCKETS: [f64; 16] = [
+    0.001, 0.002, 0.003, 0.005, 0.008, 0.013, 0.02, 0.035, 0.06, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
+    300.0,
+];
+
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    pub applied: IntCounterVec,
+    pub stale: IntCounter,
+    pub dead_letters: IntCounterVec,
+    pub retries: IntCounterVec,
+    pub batch_size: Histogram,
+    pub apply_seconds: Histogram,
+    pub end_to_end_latency: Histogram,
+    pub lag: Lag,
+}
+
+impl Metrics {
+    /// # Errors
+    /// Where `registry` holds one of the names already.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let consumer_lag = IntGaugeVec::new(
+            Opts::new(
+                "projector_consumer_lag",
+                "Records of a partition assigned to this instance that are not yet in MySQL.",
+            ),
+            &["topic", "partition"],
+        )?;
+        let metrics = Self {
+            applied: IntCounterVec::new(
+                Opts::new(
+                    "projector_applied_total",
+                    "Events whose effect is in MySQL, by topic; those that a newer one of the same \
+                     batch supersedes included.",
+                ),
+                &["topic"],
+            )?,
+            stale: IntCounter::new(
+                "projector_stale_total",
+                "Events that changed nothing because a row was already as new: repeated or late.",
+            )?,
+            dead_letters: IntCounterVec::new(
+                Opts::new(
+                    "projector_dead_letters_total",
+                    "Records that can never be applied, sent to the dead-letter topic, by reason.",
+                ),
+                &["reason"],
+            )?,
+            retries: IntCounterVec::new(
+                Opts::new(
+                    "projector_apply_retries_total",
+                    "Transactions attempted again, by cause: away (MySQL cannot be reached or \
+                     cannot write) or busy (deadlock, lock timeout).",
+                ),
+                &["cause"],
+            )?,
+            batch_size: Histogram::with_opts(
+                HistogramOpts::new(
+                    "projector_batch_size",
+                    "Records taken into one MySQL transaction.",
+                )
+                .buckets(vec![
+                    1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0, 10_000.0, 20_000.0,
+                    100_000.0,
+                ]),
+            )?,
+            apply_seconds: Histogram::with_opts(
+                HistogramOpts::new(
+                    "projector_apply_seconds",
+                    "Seconds from a batch in hand to its commit in MySQL, retries included.",
+                )
+                .buckets(LATENCY_BUCKETS.to_vec()),
+            )?,
+            end_to_end_latency: Histogram::with_opts(
+                HistogramOpts::new(
+                    "projector_end_to_end_latency_seconds",
+                    "Seconds from an event's moment, when the API wrote it, to its commit in MySQL.",
+                )
+                .buckets(LATENCY_BUCKETS.to_vec()),
+            )?,
+            lag: Lag::new(consumer_lag.clone()),
+        };
+        registry.register(Box::new(consumer_lag))?;
+        registry.register(Box::new(Freshness::new(metrics.lag.clone())?))?;
+        registry.register(Box::new(metrics.applied.clone()))?;
+        registry.register(Box::new(metrics.stale.clone()))?;
+        registry.register(Box::new(metrics.dead_letters.clone()))?;
+        registry.register(Box::new(metrics.retries.clone()))?;
+        registry.register(Box::new(metrics.batch_size.clone()))?;
+        registry.register(Box::new(metrics.apply_seconds.clone()))?;
+        registry.register(Box::new(metrics.end_to_end_latency.clone()))?;
+        Ok(metrics)
+    }
+}

@@ -1,0 +1,205 @@
+//! A batch is settled once every record of it is in MySQL or in the dead-letter topic.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use shared::process::{Dependency, MysqlSettings, RetryPolicy, Shutdown};
+
+use crate::apply::{Applied, apply};
+use crate::batch::Batch;
+use crate::database::{Connection, connect};
+use crate::dead_letter::DeadLetters;
+use crate::decode::Poison;
+use crate::metrics::Metrics;
+use crate::record::Record;
+use crate::refusal::ApplyError;
+
+/// A transaction that has not come back by then hangs on a dead connection: row locks
+/// time out much earlier.
+const APPLY_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// For deadlocks and lock timeouts: the other one is done in a moment.
+const BUSY_RETRY: RetryPolicy = RetryPolicy {
+    initial: Duration::from_millis(5),
+    max: Duration::from_millis(500),
+};
+
+/// Applies batches, one after the other, for as long as it takes.
+pub struct Settler {
+    pub mysql_settings: MysqlSettings,
+    pub mysql: Dependency,
+    pub kafka: Dependency,
+    pub dead_letters: DeadLetters,
+    pub metrics: Metrics,
+    pub shutdown: Shutdown,
+    connection: Option<Connection>,
+}
+
+/// The process is to stop, and a server is away: the batch is not settled. Whatever of
+/// it is in MySQL already will be read again and change nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped before the batch was settled")]
+pub struct Stopped;
+
+impl Settler {
+    pub fn new(
+        mysql_settings: MysqlSettings,
+        mysql: Dependency,
+        kafka: Dependency,
+        dead_letters: DeadLetters,
+        metrics: Metrics,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self {
+            mysql_settings,
+            mysql,
+            kafka,
+            dead_letters,
+            metrics,
+            shutdown,
+            connection: None,
+        }
+    }
+
+    /// # Errors
+    /// [`Stopped`], and nothing else.
+    pub async fn settle(&mut self, batch: &mut Batch) -> Result<(), Stopped> {
+        let begun = Instant::now();
+        self.metrics.batch_size.observe(batch.len() as f64);
+        for (record, poison) in batch.poisoned() {
+            self.bury(record, poison).await?;
+        }
+        match self.apply_patiently(batch).await? {
+            Ok(applied) => self.count(batch, applied),
+            Err(poison) => self.bisect(std::mem::take(batch), poison).await?,
+        }
+        self.metrics
+            .apply_seconds
+            .observe(begun.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// MySQL refused a row of the batch: halves it until the guilty record is alone, so
+    /// that all others are applied. In the order of the records, so that progress only
+    /// moves forward.
+    async fn bisect(&mut self, refused: Batch, poison: Poison) -> Result<(), Stopped> {
+        let mut verdicts = vec![(refused, poison)];
+        while let Some((batch, poison)) = verdicts.pop() {
+            let (earlier, later) = batch.halves();
+            if later.is_empty() {
+                for record in earlier.records() {
+                    self.bury(record, &poison).await?;
+                }
+                continue;
+            }
+            let mut refused = Vec::new();
+            for half in [earlier, later] {
+                match self.apply_patiently(&half).await? {
+                    Ok(applied) => self.count(&half, applied),
+                    Err(poison) => refused.push((half, poison)),
+                }
+            }
+            verdicts.extend(refused.into_iter().rev());
+        }
+        Ok(())
+    }
+
+    /// Tries until MySQL has taken the batch or says that a row of it is to blame.
+    async fn apply_patiently(&mut self, batch: &Batch) -> Result<Result<Applied, Poison>, Stopped> {
+        let writes = batch.plan();
+        let progress = batch.progress();
+        let mut away = RetryPolicy::default().waits();
+        let mut busy = BUSY_RETRY.waits();
+        loop {
+            let wait = match self.attempt(&writes, &progress).await {
+                Ok(applied) => {
+                    self.mysql.up();
+                    return Ok(Ok(applied));
+                }
+                Err(ApplyError::Refused(poison)) => return Ok(Err(poison)),
+                Err(ApplyError::Busy(error)) => {
+                    tracing::debug!(error, "the transaction is tried again");
+                    self.metrics.retries.with_label_values(&["busy"]).inc();
+                    busy.next()
+                }
+                Err(ApplyError::Away(error)) => {
+                    self.connection = None;
+                    self.mysql.down(error);
+                    self.metrics.retries.with_label_values(&["away"]).inc();
+                    away.next()
+                }
+            };
+            self.pause(wait.unwrap_or_default()).await?;
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        writes: &crate::plan::Writes,
+        progress: &[crate::tables::ProgressRow],
+    ) -> Result<Applied, ApplyError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect(&self.mysql_settings).await?,
+        };
+        let attempt = apply(&mut connection, writes, progress);
+        let result = tokio::time::timeout(APPLY_TIMEOUT, attempt)
+            .await
+            .unwrap_or_else(|_| Err(ApplyError::Away("no answer".to_owned())));
+        if !matches!(result, Err(ApplyError::Away(_))) {
+            self.connection = Some(connection);
+        }
+        result
+    }
+
+    async fn bury(&mut self, record: &Record, poison: &Poison) -> Result<(), Stopped> {
+        let mut waits = RetryPolicy::default().waits();
+        while let Err(error) = self.dead_letters.send(record, poison).await {
+            self.kafka.down(&error);
+            self.pause(waits.next().unwrap_or_default()).await?;
+            // Somebody may have deleted it.
+            if let Err(error) = self.dead_letters.ensure_topic().await {
+                self.kafka.down(&error);
+            }
+        }
+        self.kafka.up();
+        self.metrics
+            .dead_letters
+            .with_label_values(&[poison.reason.as_str()])
+            .inc();
+        // Not the error: it may quote the record.
+        tracing::warn!(
+            reason = poison.reason.as_str(),
+            topic = &*record.partition.topic,
+            partition = record.partition.partition,
+            offset = record.offset,
+            "dead letter"
+        );
+        Ok(())
+    }
+
+    fn count(&self, batch: &Batch, applied: Applied) {
+        let now = SystemTime::now();
+        for moment in batch.moments() {
+            let moment: SystemTime = moment.and_utc().into();
+            // A writer's clock that runs ahead of ours gives no negative latency.
+            let latency = now.duration_since(moment).unwrap_or_default();
+            self.metrics
+                .end_to_end_latency
+                .observe(latency.as_secs_f64());
+        }
+        self.metrics.stale.inc_by(batch.stale() + applied.stale);
+        for (topic, events) in batch.events_by_topic() {
+            self.metrics
+                .applied
+                .with_label_values(&[topic])
+                .inc_by(events);
+        }
+    }
+
+    async fn pause(&mut self, wait: Duration) -> Result<(), Stopped> {
+        tokio::select! {
+            () = self.shutdown.cancelled() => Err(Stopped),
+            () = tokio::time::sleep(wait) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The projector against real Kafka and real MySQL, each test in topics and a
+//! database of its own.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what goes wrong while a test prepares is the test's failure"
+)]
+
+mod bed;
+mod documents;
+mod events;
+
+mod order_of_arrival;
+mod poison;
+mod schema;
+mod sink;
