@@ -3,6 +3,7 @@
 //! Every command writes its result to stdout, everything else to stderr, and
 //! says with its exit code how it ended; `outboxctl help COMMAND` is the manual.
 
+mod dlq;
 mod rest;
 mod seed;
 mod servers;
@@ -40,6 +41,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Dlq(dlq::DlqArgs),
     Seed(seed::SeedArgs),
     Status(status::StatusArgs),
     Verify(verify::VerifyArgs),
@@ -76,6 +78,10 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     terminal.start_logging(&cli.log)?;
     let mut out = std::io::stdout();
     match cli.command {
+        Command::Dlq(args) => {
+            dlq::run(args, &mut out).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Seed(args) => {
             seed::run(args, &terminal, &mut out).await?;
             Ok(ExitCode::SUCCESS)

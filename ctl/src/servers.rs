@@ -7,7 +7,8 @@ use mongodb::error::ErrorKind;
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
 use mysql_async::{OptsBuilder, Pool, SslOpts};
-use shared::process::{MongoSettings, MysqlSettings, MysqlTls};
+use rdkafka::ClientConfig;
+use shared::process::{KafkaSettings, MongoSettings, MysqlSettings, MysqlTls};
 
 pub const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -32,6 +33,18 @@ pub fn explain(error: &mongodb::error::Error) -> String {
         ErrorKind::Authentication { .. } => "authentication failed".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// What every Kafka client of ours begins with.
+pub fn kafka(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &settings.kafka_bootstrap_servers)
+        .set(
+            "client.id",
+            format!("{}-outboxctl", settings.kafka_client_id),
+        );
+    config
 }
 
 /// Connects lazily: whether the server answers shows with the first connection.

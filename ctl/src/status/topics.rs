@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
+use projector::dead_letter;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::metadata::Metadata;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use shared::event::Domain;
 use shared::process::KafkaSettings;
 
-use crate::servers::PATIENCE;
+use crate::servers::{self, PATIENCE};
 
 /// Records between two offsets. Offsets alone cannot tell: transactions leave
 /// markers among them. So the records are read, unless that would take long.
@@ -40,16 +40,12 @@ const READABLE: i64 = 50_000;
 /// Nor is it read for longer than this.
 const READING: Duration = Duration::from_secs(3);
 
-const DEAD_LETTER: &str = "dead-letter";
-
 /// Blocks for some seconds.
 ///
 /// # Errors
 /// Where the brokers do not answer.
 pub fn read(settings: &KafkaSettings, group: &str) -> KafkaResult<Topics> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &settings.kafka_bootstrap_servers)
-        .set("client.id", &settings.kafka_client_id)
+    let consumer: BaseConsumer = servers::kafka(settings)
         .set("group.id", group)
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
@@ -63,7 +59,7 @@ pub fn read(settings: &KafkaSettings, group: &str) -> KafkaResult<Topics> {
             domains.insert(domain, topic(&consumer, ranges)?);
         }
     }
-    let dead = ranges(&consumer, &metadata, &settings.topic(DEAD_LETTER))?;
+    let dead = ranges(&consumer, &metadata, &settings.topic(dead_letter::TOPIC))?;
     let dead_letters = match dead.is_empty() {
         true => None,
         false => Some(count(&consumer, &dead)?),

@@ -7,7 +7,9 @@
     reason = "a test may fail by panicking"
 )]
 
+mod dlq;
 mod documents;
+mod kafka;
 mod stack;
 mod status;
 mod verify;

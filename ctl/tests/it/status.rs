@@ -1,8 +1,3 @@
-use std::time::Duration;
-
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -10,34 +5,12 @@ use serde_json::{Value, json};
 use shared::{Id, Timestamp};
 
 use crate::documents::{product, user};
+use crate::kafka::{TIMEOUT, client, create_topic, delete_topics};
 use crate::stack::{Run, Stack};
-
-const TIMEOUT: Duration = Duration::from_secs(20);
-
-fn kafka() -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set(
-        "bootstrap.servers",
-        std::env::var("KAFKA_BOOTSTRAP_SERVERS").unwrap(),
-    );
-    config
-}
-
-fn admin() -> AdminClient<DefaultClientContext> {
-    kafka().create().unwrap()
-}
-
-async fn create_topic(name: &str) {
-    let topic = NewTopic::new(name, 2, TopicReplication::Fixed(1));
-    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
-    for created in admin().create_topics([&topic], &options).await.unwrap() {
-        created.unwrap();
-    }
-}
 
 /// Transactions of three records each, into both partitions; the last one is aborted.
 fn publish(topic: &str) {
-    let mut config = kafka();
+    let mut config = client();
     let producer: BaseProducer = config.set("transactional.id", topic).create().unwrap();
     producer.init_transactions(TIMEOUT).unwrap();
     for transaction in 0..4 {
@@ -57,7 +30,7 @@ fn publish(topic: &str) {
 }
 
 fn commit(topic: &str, group: &str, partition: i32, offset: i64) {
-    let consumer: BaseConsumer = kafka().set("group.id", group).create().unwrap();
+    let consumer: BaseConsumer = client().set("group.id", group).create().unwrap();
     let mut offsets = TopicPartitionList::new();
     offsets
         .add_partition_offset(topic, partition, Offset::Offset(offset))
@@ -84,7 +57,7 @@ async fn counts_documents_events_and_rows() {
         .await
         .unwrap();
     let topic = format!("{}.user", stack.name);
-    create_topic(&topic).await;
+    create_topic(&topic, 2).await;
     publish(&topic);
 
     let status = stack.outboxctl(&["status", "--json"]).await.json();
@@ -118,10 +91,7 @@ async fn counts_documents_events_and_rows() {
     let status = stack.outboxctl(&["status", "--json"]).await.json();
     let lag = &domain(&status, "user")["topic"]["consumer_lag"];
     assert_eq!(lag, &json!({"records": 3, "exact": true}), "{status:#}");
-    admin()
-        .delete_topics(&[&topic], &AdminOptions::new())
-        .await
-        .unwrap();
+    delete_topics(&[&topic]).await;
     stack.drop().await;
 }
 
