@@ -1,1 +1,27 @@
+//! The harness of the whole-pipeline tests: real servers, the real binaries, and
+//! the means to kill either at any moment.
+//!
+//! A [`Pipeline`] is api, relay and projector with a MongoDB database, topics and a
+//! MySQL database of their own, so that any number of them share one set of
+//! [`Servers`]. What the tests claim at the end is read from the servers
+//! themselves: rows by SQL ([`Rows`]), events by a read_committed consumer
+//! ([`EventLog`]), and both against MongoDB by the operator's own `outboxctl verify`.
+//!
+//! Everything here panics on failure: it exists only inside tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod client;
+mod event_log;
+mod pipeline;
+mod process;
+mod rows;
+mod servers;
+mod wait;
+
+pub use client::{Answer, Client, sample};
+pub use event_log::{Event, EventLog};
+pub use pipeline::Pipeline;
+pub use process::Process;
+pub use rows::{Row, Rows};
+pub use servers::Servers;
+pub use wait::eventually;

@@ -103,13 +103,22 @@ pub async fn prepare(settings: &MysqlSettings) -> Result<(), DatabaseError> {
 pub async fn run_migrations(settings: &MysqlSettings) -> Result<(), DatabaseError> {
     let mut connection = connect(settings).await?;
     lock_migrations(&mut connection, &settings.mysql_database).await?;
-    // The lock belongs to this very connection and goes with it.
-    let mut harness = AsyncMigrationHarness::new(connection);
-    let applied = harness
+    // The harness blocks its thread and drives a runtime of its own on it, which swallows
+    // the wake-ups of whatever else is polled there. On a thread of its own it has none.
+    let migrating = tokio::task::spawn_blocking(move || run_pending(connection));
+    migrating
+        .await
+        .map_err(|panic| DatabaseError::Migration(panic.to_string()))?
+}
+
+/// The lock belongs to this very connection and goes with it.
+fn run_pending(connection: Connection) -> Result<(), DatabaseError> {
+    let applied = AsyncMigrationHarness::new(connection)
         .run_pending_migrations(MIGRATIONS)
+        .map(|versions| versions.iter().map(ToString::to_string).collect::<Vec<_>>())
         .map_err(|error| DatabaseError::Migration(error.to_string()))?;
     for version in applied {
-        tracing::info!(%version, "migrated");
+        tracing::info!(version, "migrated");
     }
     Ok(())
 }

@@ -1,0 +1,50 @@
+# Everything goes through here. `make demo` and `make test` need nothing but what
+# deploy/local installs or names; see README.md.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+STACK := deploy/local/stack
+WITH_TEST_SERVERS := deploy/local/with-test-servers
+
+# One profile and one feature set everywhere, or cargo builds everything again.
+CARGO := cargo --locked
+
+.PHONY: help demo up down wipe build test lint bench
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+demo: up ## everything: servers, build, processes, seed, wait until MySQL equals MongoDB, report
+	@deploy/local/demo
+
+up: build ## servers and the three processes, without data
+	@$(STACK) start
+
+down: ## stop the processes and the servers; their data stays
+	@$(STACK) stop
+
+wipe: ## stop everything and remove its data
+	@$(STACK) wipe
+
+build: toolchain
+	@echo "building (cold: about four minutes on two cores)"
+	@$(CARGO) build --workspace
+
+test: toolchain ## all tests, on servers of their own
+	@deploy/local/stack fetch mongodb kafka mysql
+	@$(CARGO) build --workspace
+	@$(WITH_TEST_SERVERS) $(CARGO) test --workspace
+
+lint: toolchain ## formatting and lints, warnings refused
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck -x deploy/local/stack deploy/local/with-test-servers deploy/local/demo; fi
+
+bench: ## performance, as ratios to the raw limits of this machine
+	@echo "no benchmark yet" >&2; exit 1
+
+.PHONY: toolchain
+toolchain:
+	@deploy/local/toolchain

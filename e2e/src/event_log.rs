@@ -1,0 +1,134 @@
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers, Message};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde_json::Value;
+use shared::event::Domain;
+
+/// One event as a reader of the topics gets it.
+#[derive(Debug, Clone)]
+pub struct Event {
+    pub topic: String,
+    pub key: String,
+    pub headers: BTreeMap<String, String>,
+    pub value: Value,
+}
+
+/// All events of a pipeline, in each partition's order, as a read_committed
+/// consumer sees them.
+pub struct EventLog {
+    pub events: Vec<Event>,
+}
+
+impl EventLog {
+    /// Reads the five topics from their beginnings to their present ends.
+    pub async fn read(environment: BTreeMap<String, String>) -> Self {
+        tokio::task::spawn_blocking(move || read_all(&environment))
+            .await
+            .expect("the reader ends")
+    }
+
+    /// # Panics
+    /// Where an event is there twice, or an entity's versions do not strictly rise.
+    pub fn assert_exactly_once_in_order(&self) {
+        let mut seen: HashMap<&str, usize> = HashMap::new();
+        let mut versions: HashMap<(&str, &str), i64> = HashMap::new();
+        for event in &self.events {
+            *seen.entry(&event.headers["event_id"]).or_default() += 1;
+            let version: i64 = event.headers["version"].parse().expect("a version");
+            let before = versions.insert((&event.topic, &event.key), version);
+            assert!(
+                before.is_none_or(|before| before < version),
+                "out of order: {event:?}"
+            );
+        }
+        let doubled: Vec<_> = seen.iter().filter(|(_, count)| **count > 1).collect();
+        assert!(doubled.is_empty(), "published more than once: {doubled:?}");
+    }
+
+    /// # Panics
+    /// Where one of `event_ids` is missing.
+    pub fn assert_holds(&self, event_ids: &[String]) {
+        let held: std::collections::HashSet<_> = self
+            .events
+            .iter()
+            .map(|event| event.headers["event_id"].as_str())
+            .collect();
+        let missing: Vec<_> = event_ids
+            .iter()
+            .filter(|id| !held.contains(id.as_str()))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "{} of {} missing: {missing:?}",
+            missing.len(),
+            event_ids.len()
+        );
+    }
+
+    pub fn of(&self, event_id: &str) -> &Event {
+        let found = self
+            .events
+            .iter()
+            .find(|event| event.headers["event_id"] == event_id);
+        found.unwrap_or_else(|| panic!("event {event_id} was not published"))
+    }
+}
+
+fn read_all(environment: &BTreeMap<String, String>) -> EventLog {
+    const TIMEOUT: Duration = Duration::from_secs(10);
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &environment["KAFKA_BOOTSTRAP_SERVERS"])
+        .set("group.id", "e2e-reader")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .create()
+        .expect("a consumer");
+    let mut assignment = TopicPartitionList::new();
+    for domain in Domain::ALL {
+        let topic = format!("{}{}", environment["KAFKA_TOPIC_PREFIX"], domain.topic());
+        let metadata = consumer
+            .fetch_metadata(Some(&topic), TIMEOUT)
+            .expect("metadata");
+        for partition in metadata.topics()[0].partitions() {
+            let added = assignment.add_partition_offset(&topic, partition.id(), Offset::Beginning);
+            added.expect("a valid offset");
+        }
+    }
+    consumer
+        .assign(&assignment)
+        .expect("the partitions can be assigned");
+
+    let mut unfinished = assignment.count();
+    let mut events = Vec::new();
+    while unfinished > 0 {
+        match consumer.poll(TIMEOUT).expect("the brokers answer") {
+            Ok(message) => events.push(event(&message)),
+            // The last stable offset: what lies beyond is in an open transaction.
+            Err(rdkafka::error::KafkaError::PartitionEOF(_)) => unfinished -= 1,
+            Err(error) => panic!("reading the topics: {error}"),
+        }
+    }
+    EventLog { events }
+}
+
+fn event(message: &impl Message) -> Event {
+    let headers = message.headers().map(|headers| {
+        headers.iter().map(|header| {
+            let value = header.value.unwrap_or_default();
+            (
+                header.key.to_owned(),
+                String::from_utf8_lossy(value).into_owned(),
+            )
+        })
+    });
+    Event {
+        topic: message.topic().to_owned(),
+        key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
+        headers: headers.into_iter().flatten().collect(),
+        value: serde_json::from_slice(message.payload().unwrap_or_default()).expect("JSON"),
+    }
+}

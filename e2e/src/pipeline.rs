@@ -1,0 +1,126 @@
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use tokio::process::Command;
+
+use crate::process::binary;
+use crate::{Client, EventLog, Process, Rows, Servers};
+
+/// api, relay and projector on a set of servers, with names of their own for
+/// everything that they share with others there.
+pub struct Pipeline {
+    pub api: Process,
+    pub relay: Process,
+    pub projector: Process,
+    environment: BTreeMap<String, String>,
+}
+
+impl Pipeline {
+    /// Starts the three and waits until they are ready.
+    pub async fn start(servers: &Servers, name: &str) -> Self {
+        let pipeline = Self::launch(servers, name);
+        for process in [&pipeline.api, &pipeline.relay, &pipeline.projector] {
+            process.wait_until_ready().await;
+        }
+        pipeline
+    }
+
+    /// Starts the three and waits for nothing.
+    pub fn launch(servers: &Servers, name: &str) -> Self {
+        let unique = unique(name);
+        let logs = logs(&unique);
+        let mut environment: BTreeMap<String, String> = servers
+            .settings()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let addresses = [("API", free()), ("RELAY", free()), ("PROJECTOR", free())];
+        for (process, address) in addresses {
+            environment.insert(format!("{process}_ADDR"), address.to_string());
+            environment.insert(format!("{process}_URL"), format!("http://{address}"));
+        }
+        environment.insert("DATABASE_NAME".to_owned(), unique.clone());
+        environment.insert("MYSQL_DATABASE".to_owned(), format!("analytics_{unique}"));
+        environment.insert("KAFKA_TOPIC_PREFIX".to_owned(), format!("{unique}."));
+        environment.insert("KAFKA_GROUP_ID".to_owned(), unique);
+        let [api, relay, projector] = addresses
+            .map(|(process, address)| (process.to_lowercase(), address))
+            .map(|(process, address)| {
+                let log = logs.join(format!("{process}.log"));
+                Process::start(&process, address, environment.clone(), &log)
+            });
+        Self {
+            api,
+            relay,
+            projector,
+            environment,
+        }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(self.api.url())
+    }
+
+    pub fn rows(&self) -> Rows {
+        Rows::new(&self.environment)
+    }
+
+    /// All events so far, as a read_committed reader sees them.
+    pub async fn events(&self) -> EventLog {
+        EventLog::read(self.environment.clone()).await
+    }
+
+    /// A value of this pipeline's environment, as in `KAFKA_TOPIC_PREFIX`.
+    pub fn setting(&self, name: &str) -> &str {
+        &self.environment[name]
+    }
+
+    /// `outboxctl verify`: every document equals its row, within the time given.
+    ///
+    /// # Panics
+    /// With its report, where they differ.
+    pub async fn verify(&self, within: Duration) {
+        let seconds = within.as_secs().to_string();
+        let output = self.outboxctl(&["verify", "--wait", &seconds]).await;
+        assert!(
+            output.status.success(),
+            "verify: {}\n{}{}\nrelay {}\nprojector {}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+            self.relay,
+            self.projector
+        );
+    }
+
+    pub async fn outboxctl(&self, arguments: &[&str]) -> std::process::Output {
+        Command::new(binary("outboxctl"))
+            .args(arguments)
+            .envs(&self.environment)
+            .output()
+            .await
+            .expect("outboxctl runs")
+    }
+}
+
+/// Short, since it becomes part of topic and database names.
+fn unique(name: &str) -> String {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .expect("after 1970");
+    format!("{name}_{:x}_{:x}", std::process::id(), now.subsec_nanos())
+}
+
+/// target/e2e/<unique>, where a failed run can be read afterwards.
+fn logs(unique: &str) -> PathBuf {
+    let folder = binary("api").with_file_name("e2e").join(unique);
+    std::fs::create_dir_all(&folder).expect("the log folder can be made");
+    folder
+}
+
+/// A port that nobody listens on at the moment.
+fn free() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its number")
+}

@@ -1,0 +1,98 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+/// A running set of MongoDB, Kafka and MySQL, started by the project's own scripts.
+#[derive(Debug, Clone)]
+pub struct Servers {
+    stack_dir: PathBuf,
+    settings: BTreeMap<String, String>,
+}
+
+impl Servers {
+    /// The set that all tests share. Nobody may stop it.
+    ///
+    /// # Panics
+    /// Outside of `deploy/local/with-test-servers`.
+    pub fn shared() -> Self {
+        let stack_dir = std::env::var_os("OUTBOX_TEST_STACK")
+            .expect("run through `make test`, or `deploy/local/with-test-servers cargo test …`");
+        Self::open(PathBuf::from(stack_dir))
+    }
+
+    /// A set of its own for tests that stop servers, next to the shared one. It stays
+    /// up for the next test binary, as the shared set does.
+    pub async fn for_faults() -> Self {
+        let stack_dir = Self::shared().stack_dir.with_file_name("faults");
+        let ports = [
+            ("MONGODB_PORT", "27217"),
+            ("KAFKA_PORT", "9292"),
+            ("KAFKA_CONTROLLER_PORT", "9293"),
+            ("MYSQL_PORT", "3506"),
+            ("MONGODB_CACHE_GB", "0.5"),
+            ("MONGODB_OPLOG_MB", "990"),
+            ("MYSQL_BUFFER_POOL", "128M"),
+        ];
+        run_stack(&stack_dir, &["start", "mongodb", "kafka", "mysql"], &ports).await;
+        Self::open(stack_dir)
+    }
+
+    /// `stack start|stop|kill NAME`: returns once it is done.
+    pub async fn control(&self, command: &str, server: &str) {
+        run_stack(&self.stack_dir, &[command, server], &[]).await;
+    }
+
+    /// A value of the set's env file, as in `KAFKA_BOOTSTRAP_SERVERS`.
+    pub fn setting(&self, name: &str) -> &str {
+        self.settings
+            .get(name)
+            .unwrap_or_else(|| panic!("the stack's env file lacks {name}"))
+    }
+
+    pub fn settings(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.settings.iter()
+    }
+
+    fn open(stack_dir: PathBuf) -> Self {
+        let env = stack_dir.join("env");
+        let text = std::fs::read_to_string(&env).unwrap_or_else(|error| panic!("{env:?}: {error}"));
+        let settings = text
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        Self {
+            stack_dir,
+            settings,
+        }
+    }
+}
+
+async fn run_stack(stack_dir: &Path, arguments: &[&str], settings: &[(&str, &str)]) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/local/stack");
+    let mut command = Command::new(script);
+    // The shared set's variables are in our environment: they are not this set's.
+    for name in [
+        "MYSQL_PORT",
+        "DATABASE_NAME",
+        "KAFKA_CLIENT_ID",
+        "KAFKA_GROUP_ID",
+    ] {
+        command.env_remove(name);
+    }
+    command
+        .envs(settings.iter().copied())
+        .env("STACK_DIR", stack_dir);
+    let output = command
+        .args(arguments)
+        .output()
+        .await
+        .expect("deploy/local/stack can be run");
+    assert!(
+        output.status.success(),
+        "stack {arguments:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
