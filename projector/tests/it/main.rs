@@ -10,6 +10,7 @@
 mod bed;
 mod documents;
 mod events;
+mod histories;
 
 mod order_of_arrival;
 mod poison;
