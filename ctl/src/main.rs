@@ -4,6 +4,8 @@
 //! says with its exit code how it ended; `outboxctl help COMMAND` is the manual.
 
 mod dlq;
+mod offsets;
+mod replay;
 mod rest;
 mod seed;
 mod servers;
@@ -42,6 +44,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Dlq(dlq::DlqArgs),
+    Replay(replay::ReplayArgs),
     Seed(seed::SeedArgs),
     Status(status::StatusArgs),
     Verify(verify::VerifyArgs),
@@ -82,6 +85,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
             dlq::run(args, &mut out).await?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Replay(args) => Ok(replay::run(args, &terminal, &mut out).await?),
         Command::Seed(args) => {
             seed::run(args, &terminal, &mut out).await?;
             Ok(ExitCode::SUCCESS)

@@ -56,6 +56,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Where the number of steps shows only later.
+    pub fn set_total(&self, total: u64) {
+        self.bar.set_length(total);
+    }
+
     /// Names what is being worked on. Where there is no bar, a new name is told at once.
     pub fn stage(&self, name: &str) {
         let is_new = self.bar.message() != name;

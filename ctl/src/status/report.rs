@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::documents::Documents;
 use super::processes::RelayStatus;
-use super::topics::{Records, Topic};
+use super::topics::Topic;
+use crate::offsets::Records;
 use crate::table::{Table, grouped};
 
 /// Everything on one screen. What is absent could not be asked.
@@ -101,11 +102,4 @@ impl DomainStatus {
 
 fn unless_unknown<T>(value: Option<T>, text: impl FnOnce(T) -> String) -> String {
     value.map_or(UNKNOWN.to_owned(), text)
-}
-
-impl fmt::Display for Records {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at_most = if self.exact { "" } else { "≤ " };
-        write!(f, "{at_most}{}", grouped(self.records))
-    }
 }

@@ -1,87 +1,15 @@
 use std::time::Instant;
 
-use clap::Parser as _;
 use diesel::{ExpressionMethods as _, QueryDsl as _};
 use diesel_async::RunQueryDsl as _;
 use projector::schema::users;
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
-use shared::document::{Document as _, User};
-use shared::event::header;
-use shared::process::Shutdown;
+use shared::document::User;
 
 use crate::documents::user;
-use crate::kafka::{TIMEOUT, client, create_topic, delete_topics};
+use crate::kafka::{TIMEOUT, create_topic, delete_topics, publish, publish_created};
+use crate::projector::Projector;
 use crate::stack::Stack;
-
-/// The real projector, in this process.
-struct Projector {
-    shutdown: Shutdown,
-    running: tokio::task::JoinHandle<Result<(), projector::Error>>,
-}
-
-impl Projector {
-    fn start(stack: &Stack) -> Self {
-        let prefix = format!("{}.", stack.name);
-        let config = projector::config::Config::parse_from([
-            "projector",
-            "--mysql-database",
-            &stack.name,
-            "--kafka-group-id",
-            &stack.name,
-            "--kafka-topic-prefix",
-            &prefix,
-            "--addr",
-            "127.0.0.1:0",
-        ]);
-        let shutdown = Shutdown::new();
-        let running = tokio::spawn(projector::run(config, shutdown.clone()));
-        Self { shutdown, running }
-    }
-
-    async fn stop(self) {
-        self.shutdown.cancel();
-        self.running.await.unwrap().unwrap();
-    }
-}
-
-async fn publish(topic: &str, key: &str, value: &str, headers: Option<OwnedHeaders>) {
-    let producer: FutureProducer = client().create().unwrap();
-    let mut record = FutureRecord::to(topic).key(key).payload(value);
-    record.headers = headers;
-    producer.send(record, TIMEOUT).await.unwrap();
-}
-
-/// As the relay publishes it.
-async fn publish_created(topic: &str, user: &User) {
-    let event_id = uuid::Uuid::now_v7().to_string();
-    let value = json!({
-        "event_type": "user.created", "event_id": event_id, "timestamp": user.created_at,
-        "entity_id": user.id, "data": user,
-    });
-    let version = user.version().to_string();
-    let all = [
-        (header::EVENT_ID, event_id.as_str()),
-        (header::EVENT_TYPE, "user.created"),
-        (header::VERSION, version.as_str()),
-    ];
-    let headers = all
-        .into_iter()
-        .fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header {
-                key,
-                value: Some(value),
-            })
-        });
-    publish(
-        topic,
-        &user.id.to_string(),
-        &value.to_string(),
-        Some(headers),
-    )
-    .await;
-}
 
 async fn letters(stack: &Stack) -> Vec<Value> {
     let run = stack.outboxctl(&["dlq", "list", "--json"]).await;

@@ -5,6 +5,13 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde_json::json;
+use shared::Timestamp;
+use shared::document::Document;
+use shared::event::header;
 
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -34,4 +41,54 @@ pub async fn delete_topics(names: &[&str]) {
         .delete_topics(names, &AdminOptions::new())
         .await
         .unwrap();
+}
+
+/// Takes the oldest record of partition 0 away, as retention does.
+pub async fn age_out_one(topic: &str) {
+    let mut before = TopicPartitionList::new();
+    before
+        .add_partition_offset(topic, 0, Offset::Offset(1))
+        .unwrap();
+    admin()
+        .delete_records(&before, &AdminOptions::new())
+        .await
+        .unwrap();
+}
+
+pub async fn publish(topic: &str, key: &str, value: &str, headers: Option<OwnedHeaders>) {
+    let producer: FutureProducer = client().create().unwrap();
+    let mut record = FutureRecord::to(topic).key(key).payload(value);
+    record.headers = headers;
+    producer.send(record, TIMEOUT).await.unwrap();
+}
+
+/// As the relay publishes it.
+pub async fn publish_created<D: Document>(topic: &str, document: &D) {
+    let event_type = format!("{}.created", D::DOMAIN.topic());
+    let event_id = uuid::Uuid::now_v7().to_string();
+    let value = json!({
+        "event_type": event_type, "event_id": event_id, "timestamp": Timestamp::now(),
+        "entity_id": document.id(), "data": document,
+    });
+    let version = document.version().to_string();
+    let all = [
+        (header::EVENT_ID, event_id.as_str()),
+        (header::EVENT_TYPE, event_type.as_str()),
+        (header::VERSION, version.as_str()),
+    ];
+    let headers = all
+        .into_iter()
+        .fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header {
+                key,
+                value: Some(value),
+            })
+        });
+    publish(
+        topic,
+        &document.id().to_string(),
+        &value.to_string(),
+        Some(headers),
+    )
+    .await;
 }

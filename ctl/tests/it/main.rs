@@ -10,6 +10,8 @@
 mod dlq;
 mod documents;
 mod kafka;
+mod projector;
+mod replay;
 mod stack;
 mod status;
 mod verify;
