@@ -16,6 +16,7 @@ use shared::outbox::field;
 
 use crate::Relay;
 use crate::lag::Backlog;
+use crate::shard::Shard;
 
 /// How often the source is asked.
 const EVERY: Duration = Duration::from_secs(2);
@@ -51,11 +52,15 @@ async fn measure(
         return Ok(None);
     };
     let measured_at = Timestamp::now();
-    let mut count = relay.source.outbox.estimated_document_count().await?;
+    let mut count = match relay.shard {
+        Shard::WHOLE => relay.source.outbox.estimated_document_count().await?,
+        _ => count_exactly(relay).await?,
+    };
     let quiet = lag
         .seconds(measured_at)
         .is_some_and(|seconds| seconds < QUIET_SECONDS);
     if quiet && count != retained && tokio::time::Instant::now() >= *not_before {
+        let _alone = relay.counting.lock().await;
         let begun = tokio::time::Instant::now();
         count = count_exactly(relay).await?;
         *not_before = begun + begun.elapsed() * EXACT_AT_MOST + EVERY;
@@ -82,8 +87,10 @@ async fn measure(
 }
 
 async fn count_exactly(relay: &Relay) -> Result<u64, Error> {
-    let count = relay.source.outbox.count_documents(doc! {});
-    count.hint(Hint::Keys(doc! { "_id": 1 })).await
+    let by_entity = doc! { field::ENTITY_ID: 1, field::VERSION: 1 };
+    let ours = relay.shard.filter(field::ENTITY_ID);
+    let count = relay.source.outbox.count_documents(ours);
+    count.hint(Hint::Keys(by_entity)).await
 }
 
 /// The first record that occurred after everything proven.

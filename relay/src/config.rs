@@ -1,7 +1,10 @@
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum, value_parser};
 use shared::process::{KafkaSettings, LogSettings, MongoSettings};
+
+use crate::shard::Shard;
 
 /// Publishes the outbox collection's change stream to Kafka: each event exactly
 /// once to a read_committed reader, in the order of its entity's versions.
@@ -41,6 +44,12 @@ pub struct Config {
     )]
     pub checkpoint_topic: String,
 
+    /// Which part of the outbox this relay publishes, as i/n: relay i of n, from 0/2 on.
+    /// All n must run. To change n: stop the writes, wait until the lag of all is 0,
+    /// stop all, start the new ones. Anything else is refused.
+    #[arg(long, env = "RELAY_SHARD", default_value_t = Shard::WHOLE, help_heading = "Publishing")]
+    pub shard: Shard,
+
     /// Most events in one Kafka transaction.
     #[arg(long, env = "RELAY_BATCH_EVENTS", default_value_t = 1000,
           value_parser = value_parser!(u32).range(1..=50_000), help_heading = "Publishing")]
@@ -58,6 +67,12 @@ pub struct Config {
           value_parser = value_parser!(u32).range(1024..=32 << 20), help_heading = "Publishing")]
     pub event_max_bytes: u32,
 
+    /// How long published events stay in the outbox, as in 90s, 30m, 24h or 7d. What is
+    /// not published stays, however old. A relay that has lost its place can tell what
+    /// it missed for as long.
+    #[arg(long, env = "OUTBOX_RETENTION", default_value = "24h", value_parser = duration, help_heading = "Publishing")]
+    pub outbox_retention: Duration,
+
     /// Compression of the records.
     #[arg(
         long,
@@ -74,6 +89,26 @@ pub struct Config {
     #[arg(long, env = "RELAY_TRANSACTION_TIMEOUT_MS", default_value_t = 20_000,
           value_parser = value_parser!(u32).range(1_000..=900_000), help_heading = "Publishing")]
     pub transaction_timeout_ms: u32,
+}
+
+/// A whole number and its unit: s, m, h or d.
+fn duration(text: &str) -> Result<Duration, String> {
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3_600,
+        Some('d') => 86_400,
+        _ => return Err("expected a unit, as in 90s, 30m, 24h or 7d".to_owned()),
+    };
+    let number: u64 = text[..text.len() - 1]
+        .parse()
+        .map_err(|error| format!("{error}"))?;
+    let seconds = number
+        .checked_mul(unit)
+        .filter(|seconds| *seconds <= 100 * 365 * 86_400);
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| "more than a hundred years".to_owned())
 }
 
 impl Config {
@@ -107,6 +142,16 @@ mod tests {
     #[test]
     fn the_settings_are_consistent() {
         Config::command().debug_assert();
+    }
+
+    #[test]
+    fn a_duration_has_a_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("7d"), Ok(Duration::from_secs(604_800)));
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        for text in ["", "5", "h", "-1s", "1.5h", "1w", "99999999d"] {
+            assert!(duration(text).is_err(), "{text:?} was taken for a duration");
+        }
     }
 
     #[test]

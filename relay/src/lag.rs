@@ -10,6 +10,7 @@ use prometheus::{Gauge, Opts};
 use shared::Timestamp;
 
 use crate::checkpoint::{Checkpoint, Progress};
+use crate::position::ClusterTime;
 
 /// Shared by the pipeline, which moves it, and the metrics, which read it.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,8 @@ pub struct Lag(Arc<Mutex<State>>);
 struct State {
     /// Everything committed before this moment is acknowledged by Kafka.
     proven: Option<Timestamp>,
+    /// Every event committed up to this cluster time is acknowledged and checkpointed.
+    covered: Option<ClusterTime>,
     /// Acknowledged records that are still in the outbox; unknown before the first
     /// checkpoint.
     retained: Option<u64>,
@@ -53,9 +56,26 @@ impl Lag {
         state.proven = state.proven.max(Some(moment));
     }
 
-    /// Nothing is proven of this source: it is another one than before.
+    /// Nothing is known any more: it is another source than before, or another relay
+    /// that leads.
     pub fn forget(&self) {
-        self.lock().proven = None;
+        *self.lock() = State::default();
+    }
+
+    /// Nothing is known of the position until it is established again: the database may
+    /// have gone back in time.
+    pub fn uncover(&self) {
+        self.lock().covered = None;
+    }
+
+    /// Every event committed up to `time` is acknowledged and checkpointed.
+    pub fn cover(&self, time: ClusterTime) {
+        let mut state = self.lock();
+        state.covered = state.covered.max(Some(time));
+    }
+
+    pub fn covered(&self) -> Option<ClusterTime> {
+        self.lock().covered
     }
 
     pub fn proven(&self) -> Option<Timestamp> {

@@ -19,12 +19,14 @@ pub mod config;
 mod dead;
 mod kafka;
 mod lag;
+mod lease;
 mod metrics;
 mod pipeline;
 pub mod position;
 mod producer;
 mod publish;
 mod published;
+mod purge;
 mod read_back;
 mod recover;
 mod session;
@@ -40,6 +42,7 @@ use shared::process::{Dependency, Health, Shutdown, serve_ops};
 pub use source::DEAD_COLLECTION;
 
 use crate::config::Config;
+use crate::lease::Holder;
 use crate::metrics::Metrics;
 use crate::shard::Shard;
 use crate::source::Source;
@@ -60,12 +63,15 @@ pub enum RunError {
 pub(crate) struct Relay {
     config: Config,
     shard: Shard,
+    holder: Holder,
     topics: Topics,
     source: Source,
     metrics: Metrics,
     mongodb: Dependency,
     kafka: Dependency,
     shutdown: Shutdown,
+    /// Held while the outbox is counted or purged.
+    counting: tokio::sync::Mutex<()>,
 }
 
 /// Runs the relay and its metrics server until `shutdown`.
@@ -79,13 +85,15 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         .await
         .map_err(RunError::MongoUrl)?;
     let relay = Relay {
-        shard: Shard::WHOLE,
+        shard: config.shard,
+        holder: Holder::at(config.relay_addr),
         topics: Topics::new(&config.kafka, &config.checkpoint_topic),
         source,
         metrics: Metrics::register(&registry)?,
         mongodb: health.dependency("mongodb"),
         kafka: health.dependency("kafka"),
         shutdown: shutdown.clone(),
+        counting: tokio::sync::Mutex::default(),
         config,
     };
     // Health and metrics answer until the last transaction is settled.
@@ -97,6 +105,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         () = session::run(&relay) => {}
         () = drain(&shutdown, &health) => {}
         () = backlog::run(&relay) => {}
+        () = purge::run(&relay) => {}
     }
     Ok(())
 }

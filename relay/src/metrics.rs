@@ -1,5 +1,6 @@
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, exponential_buckets,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    exponential_buckets,
 };
 use shared::event::Domain;
 
@@ -13,6 +14,8 @@ pub struct Metrics {
     pub publish_failures: IntCounterVec,
     pub token_lost: IntCounterVec,
     pub dead: IntCounter,
+    pub purged: IntCounter,
+    pub leader: IntGauge,
     pub batch_size: Histogram,
     pub publish_seconds: Histogram,
 }
@@ -42,6 +45,14 @@ impl Metrics {
                 "relay_dead_events_total",
                 "Outbox records that Kafka will never take, moved to the outbox_dead collection.",
             )?,
+            purged: IntCounter::new(
+                "relay_purged_events_total",
+                "Published records deleted from the outbox, past its retention.",
+            )?,
+            leader: IntGauge::new(
+                "relay_leader",
+                "1 while this relay leads its shard, 0 while it stands by.",
+            )?,
             batch_size: Histogram::with_opts(
                 HistogramOpts::new("relay_batch_size", "Events in one Kafka transaction.")
                     .buckets(exponential_buckets(1.0, 4.0, 8)?),
@@ -68,6 +79,8 @@ impl Metrics {
             registry.register(Box::new(counters.clone()))?;
         }
         registry.register(Box::new(self.dead.clone()))?;
+        registry.register(Box::new(self.purged.clone()))?;
+        registry.register(Box::new(self.leader.clone()))?;
         registry.register(Box::new(self.batch_size.clone()))?;
         registry.register(Box::new(self.publish_seconds.clone()))
     }

@@ -111,6 +111,9 @@ impl Idle {
     ) {
         stage.heed();
         relay.metrics.lag.prove(asked_at);
+        if !catching_up {
+            relay.metrics.lag.cover(position.time);
+        }
         let due = self.written.is_none() || self.since.elapsed() >= IDLE_CHECKPOINT;
         if due && !catching_up && self.written.as_ref() != Some(&position) {
             self.since = Instant::now();

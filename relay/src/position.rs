@@ -11,6 +11,20 @@ pub struct ClusterTime {
     pub increment: u32,
 }
 
+impl ClusterTime {
+    /// The last moment before this one: events that share a moment (a transaction's)
+    /// may lie on both sides of a position.
+    pub fn before(self) -> Self {
+        match self.increment.checked_sub(1) {
+            Some(increment) => Self { increment, ..self },
+            None => Self {
+                seconds: self.seconds.saturating_sub(1),
+                increment: u32::MAX,
+            },
+        }
+    }
+}
+
 impl From<bson::Timestamp> for ClusterTime {
     fn from(time: bson::Timestamp) -> Self {
         Self {
@@ -118,6 +132,14 @@ mod tests {
         assert_eq!(position.time.increment, 13);
         let resume = position.resume_token().unwrap();
         assert_eq!(Position::of_token(&resume).unwrap(), position);
+    }
+
+    #[test]
+    fn the_moment_before_is_earlier_and_nothing_lies_between() {
+        let time = |seconds, increment| ClusterTime { seconds, increment };
+        assert_eq!(time(7, 3).before(), time(7, 2));
+        assert_eq!(time(7, 0).before(), time(6, u32::MAX));
+        assert!(time(7, 0).before() < time(7, 0));
     }
 
     #[test]

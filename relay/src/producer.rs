@@ -1,7 +1,8 @@
 //! The transactional producer: its settings, its failures by name, and the blocking
 //! calls. The async side is publish.rs.
 
-use std::sync::{Mutex, PoisonError};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -106,8 +107,41 @@ pub struct Record<'a> {
 }
 
 pub struct Producer {
-    inner: BaseProducer<Deliveries>,
+    inner: Client,
     stop: Shutdown,
+}
+
+/// librdkafka takes its time to let go of a cluster that is away, and a session ends on
+/// an async thread. So another thread holds on to the client until it is the last to do
+/// so, and lets go of it then. (Fields are dropped in this order.)
+struct Client {
+    producer: Arc<BaseProducer<Deliveries>>,
+    _in_use: mpsc::Sender<()>,
+}
+
+impl Client {
+    fn new(producer: BaseProducer<Deliveries>) -> Self {
+        let producer = Arc::new(producer);
+        let (in_use, released) = mpsc::channel::<()>();
+        let last = producer.clone();
+        std::thread::spawn(move || {
+            // Nothing is ever sent: this returns once the sender is gone.
+            released.recv().ok();
+            drop(last);
+        });
+        Self {
+            producer,
+            _in_use: in_use,
+        }
+    }
+}
+
+impl Deref for Client {
+    type Target = BaseProducer<Deliveries>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.producer
+    }
 }
 
 impl Producer {
@@ -125,7 +159,10 @@ impl Producer {
         };
         let settings = producer_config(config, shard);
         let inner = BaseProducer::from_config_and_context(&settings, deliveries)?;
-        Ok(Self { inner, stop })
+        Ok(Self {
+            inner: Client::new(inner),
+            stop,
+        })
     }
 
     /// Fences whoever held the shard before, and decides what they left open.

@@ -42,7 +42,7 @@ pub async fn sweep(
 ) -> Result<(Position, CatchUp), Ended> {
     let begun = Instant::now();
     let opened_at = Timestamp::now();
-    let from = Tail::open(&relay.source, None).await?.beginning()?;
+    let from = Tail::open(relay, None).await?.beginning()?;
     let held = read_back::event_ids(relay, oldest(relay).await?).await?;
     announce(relay, reason, &held);
     stage.set_recovering(Some(reason.to_owned()));
@@ -98,7 +98,7 @@ async fn send_missing(
     let find = relay
         .source
         .outbox
-        .find(doc! {})
+        .find(relay.shard.filter(field::ENTITY_ID))
         .sort(in_order.clone())
         .hint(mongodb::options::Hint::Keys(in_order));
     let mut records = find.batch_size(1000).await?;

@@ -10,6 +10,7 @@ use tokio::task::JoinError;
 use crate::Relay;
 use crate::checkpoint::{self, Checkpoint, Progress, ReadError};
 use crate::kafka::{Watch, reader_config};
+use crate::lease;
 use crate::pipeline;
 use crate::position::{Position, UnreadableToken};
 use crate::producer::{InitError, TransactionError};
@@ -40,29 +41,50 @@ pub enum Ended {
     Checkpoint(#[from] ReadError),
     #[error("Kafka: {0}")]
     ReadBack(#[from] ReadBackError),
+    #[error("another relay has taken the lease")]
+    Deposed,
+    #[error("the lease could not be renewed in time")]
+    Expired,
     #[error("a bug: {0}")]
     Panicked(#[source] JoinError),
 }
 
-/// Session after session, until the process shall stop.
+/// Session after session, as long as this relay leads; between them it stands by.
 pub async fn run(relay: &Relay) {
     let mut waits = RetryPolicy::default().waits();
-    loop {
+    while !relay.shutdown.is_cancelled() {
         let published = relay.published();
-        let ended = lead(relay).await;
-        if relay.shutdown.is_cancelled() {
-            return;
-        }
+        let ended = match prepare(relay).await {
+            Ok(()) => in_office(relay).await,
+            Err(ended) => ended,
+        };
         report(relay, &ended);
         if relay.published() > published {
             waits = RetryPolicy::default().waits();
         }
         let wait = waits.next().unwrap_or_default();
         tokio::select! {
-            () = relay.shutdown.cancelled() => return,
+            () = relay.shutdown.cancelled() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
+}
+
+/// What a standby can do as well: so it takes over the sooner, and says that it is ready.
+async fn prepare(relay: &Relay) -> Result<(), Ended> {
+    prepare_source(relay).await?;
+    ensure_topics(relay).await?;
+    lease::acquire(relay).await
+}
+
+/// Leads until that fails, or the lease is lost.
+async fn in_office(relay: &Relay) -> Ended {
+    let ended = tokio::select! {
+        ended = lead(relay) => ended,
+        ended = lease::keep(relay) => ended,
+    };
+    lease::release(relay).await;
+    ended
 }
 
 /// A server that went away is said once, by its dependency; anything else is an event
@@ -90,6 +112,7 @@ async fn lead(relay: &Relay) -> Ended {
 }
 
 async fn begin(relay: &Relay) -> Result<(Stage<'_>, Tail, Option<recover::CatchUp>), Ended> {
+    relay.metrics.lag.uncover();
     let identity = prepare_source(relay).await?;
     let publisher = claim(relay).await?;
     let newest = newest_checkpoint(relay).await?;
@@ -105,7 +128,7 @@ async fn begin(relay: &Relay) -> Result<(Stage<'_>, Tail, Option<recover::CatchU
             }
             relay.metrics.lag.checkpointed(&checkpoint);
             relay.metrics.lag.set_retained(counters.retained);
-            match Tail::open(&relay.source, Some(&position)).await {
+            match Tail::open(relay, Some(&position)).await {
                 Ok(tail) => {
                     tracing::info!(
                         published = counters.published,
@@ -125,7 +148,7 @@ async fn begin(relay: &Relay) -> Result<(Stage<'_>, Tail, Option<recover::CatchU
         }
     };
     let (position, catch_up) = recover::sweep(relay, &mut stage, &reason).await?;
-    let tail = Tail::open(&relay.source, Some(&position)).await?;
+    let tail = Tail::open(relay, Some(&position)).await?;
     Ok((stage, tail, Some(catch_up)))
 }
 
@@ -167,19 +190,23 @@ async fn prepare_source(relay: &Relay) -> Result<Identity, Ended> {
     prepared.await.map_err(interrupted)
 }
 
-/// Makes sure of the topics, and fences every other holder of this shard.
-async fn claim(relay: &Relay) -> Result<Publisher, Ended> {
+async fn ensure_topics(relay: &Relay) -> Result<(), Ended> {
     let watch = Watch(relay.kafka.clone());
-    let policy = RetryPolicy::default();
     let ensure = || topics::ensure(&relay.config, &relay.topics, watch.clone());
+    let kind = |_: &topics::TopicError| Failure::Transient;
     let ensured = retry(
-        policy,
+        RetryPolicy::default(),
         &relay.shutdown,
         &relay.kafka,
-        |_| Failure::Transient,
+        kind,
         ensure,
     );
-    ensured.await.map_err(|_| Ended::Stopped)?;
+    ensured.await.map_err(|_| Ended::Stopped)
+}
+
+/// Fences every other holder of this shard.
+async fn claim(relay: &Relay) -> Result<Publisher, Ended> {
+    let watch = Watch(relay.kafka.clone());
     let stop = relay.shutdown.clone();
     let publisher = Publisher::new(
         &relay.config,
@@ -192,6 +219,7 @@ async fn claim(relay: &Relay) -> Result<Publisher, Ended> {
         InitError::Again(_) => Failure::Transient,
         InitError::Lost(_) => Failure::Permanent,
     };
+    let policy = RetryPolicy::default();
     let claimed = retry(policy, &relay.shutdown, &relay.kafka, kind, || {
         publisher.claim()
     });

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use bson::{Document, doc};
+
 /// The part of the outbox that one relay publishes: those entities whose id falls
 /// on `index` of `count`. One relay alone is shard 0 of 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +17,31 @@ impl Shard {
     pub const MAX: u32 = 16;
 
     pub const WHOLE: Self = Self { index: 0, count: 1 };
+
+    /// Matches the records of this shard; `entity_id` is the name of the field.
+    ///
+    /// An entity falls on a shard by the last digit of its id, the lowest of a counter.
+    /// Ids of another form (in broken records) fall on the first shard: a filter that
+    /// computed with them could fail, and the change stream with it.
+    pub fn filter(self, entity_id: &str) -> Document {
+        if self.count == 1 {
+            return doc! {};
+        }
+        let ends_with = |keep: &dyn Fn(u32) -> bool| {
+            let digits = (0..16).filter(|digit| keep(*digit));
+            let digits: String = digits
+                .filter_map(|digit| char::from_digit(digit, 16))
+                .collect();
+            doc! { "$regex": format!("^.{{23}}[{digits}]$") }
+        };
+        let index = self.index;
+        let shard_of = |digit: u32| digit % self.count;
+        if index == 0 {
+            doc! { entity_id: { "$not": ends_with(&|digit| shard_of(digit) != 0) } }
+        } else {
+            doc! { entity_id: ends_with(&|digit| shard_of(digit) == index) }
+        }
+    }
 
     pub fn index(self) -> u32 {
         self.index

@@ -24,6 +24,7 @@ pub struct Source {
     database: Database,
     pub outbox: Collection<RawDocumentBuf>,
     pub dead: Collection<Document>,
+    pub leases: Collection<Document>,
 }
 
 /// Which outbox this is, and what time it is there.
@@ -49,6 +50,7 @@ impl Source {
         Ok(Self {
             outbox: database.collection(outbox::COLLECTION),
             dead: database.collection(DEAD_COLLECTION),
+            leases: database.collection("relay_leases"),
             database,
         })
     }

@@ -166,6 +166,9 @@ impl<'a> Stage<'a> {
         if let Some(moment) = checkpoint.proven_at {
             metrics.lag.prove(moment);
         }
+        if let Progress::At(position) = &checkpoint.progress {
+            metrics.lag.cover(position.time.before());
+        }
         if batch.is_empty() {
             return;
         }

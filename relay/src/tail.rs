@@ -8,9 +8,11 @@ use mongodb::change_stream::ChangeStream;
 use mongodb::error::Error;
 use shared::Timestamp;
 
+use crate::Relay;
 use crate::batch::{Batch, Event};
 use crate::position::{ClusterTime, Position, UnreadableToken};
-use crate::source::{Source, command_code};
+use crate::shard::Shard;
+use crate::source::command_code;
 
 /// How long the server waits for an event before it says that there is none. An idle
 /// relay's lag grows to twice this between two proofs of idleness.
@@ -80,11 +82,19 @@ impl Tail {
     ///
     /// # Errors
     /// [`TailError::Lost`] where the server no longer reaches back to `from`.
-    pub async fn open(source: &Source, from: Option<&Position>) -> Result<Self, TailError> {
+    pub async fn open(relay: &Relay, from: Option<&Position>) -> Result<Self, TailError> {
         // Deletions (the purge) are of no interest; the end of the collection is.
-        let wanted =
-            doc! { "$match": { "operationType": { "$nin": ["delete", "update", "replace"] } } };
-        let mut watch = source.outbox.watch().pipeline([wanted]);
+        let mut wanted = doc! { "operationType": { "$nin": ["delete", "update", "replace"] } };
+        if relay.shard != Shard::WHOLE {
+            // The end of the collection concerns every shard.
+            let ours = relay.shard.filter("fullDocument.entity_id");
+            wanted.insert(
+                "$or",
+                vec![doc! { "operationType": { "$ne": "insert" } }, ours],
+            );
+        }
+        let pipeline = [doc! { "$match": wanted }];
+        let mut watch = relay.source.outbox.watch().pipeline(pipeline);
         if let Some(position) = from {
             watch = watch.start_after(position.resume_token()?);
         }

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::fixture::{Pipeline, assert_exactly_once, history};
+use crate::process::{Process, free_port};
 
 /// Under load the relay is killed at moments all over its life: starting, sweeping,
 /// within a transaction, between two. Every event is there once.
@@ -21,11 +22,12 @@ async fn killed_again_and_again_it_publishes_each_event_once() {
             done.store(true, Ordering::Relaxed);
         }
     });
+    let port = free_port();
     let mut lives = 0;
     while !done.load(Ordering::Relaxed) {
-        let relay = pipeline.launch();
-        // Another moment of its life each time, from 0.2 s to 1.2 s.
-        tokio::time::sleep(Duration::from_millis(200 + lives * 337 % 1_000)).await;
+        let relay = Process::launch_at(port, &pipeline.settings());
+        // Another moment of its life each time, from 0.3 s to 1.3 s.
+        tokio::time::sleep(Duration::from_millis(300 + lives * 337 % 1_000)).await;
         relay.kill();
         lives += 1;
     }

@@ -17,7 +17,7 @@ use crate::process::Process;
 use crate::reader::{self, Seen};
 
 /// How long anything may take that happens at all; on two busy cores.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Pipeline {
     pub name: String,

@@ -12,6 +12,8 @@ mod crashes;
 mod fixture;
 mod process;
 mod publishing;
+mod purge;
 mod reader;
 mod recovery;
+mod standby;
 mod unpublishable;

@@ -14,14 +14,23 @@ pub struct Process {
 
 impl Process {
     pub fn launch(settings: &BTreeMap<String, String>) -> Self {
-        let port = free_port();
+        Self::launch_at(free_port(), settings)
+    }
+
+    /// With the same port it is the same relay, started again.
+    pub fn launch_at(port: u16, settings: &BTreeMap<String, String>) -> Self {
         let log = format!("{}/relay-{port}.log", env!("CARGO_TARGET_TMPDIR"));
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_relay"))
             .env_clear()
             .envs(settings)
             .env("RELAY_ADDR", format!("127.0.0.1:{port}"))
             .env("RUST_LOG", "info,relay=debug")
-            .stdout(Stdio::from(std::fs::File::create(&log).unwrap()))
+            .stdout(Stdio::from(log))
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
@@ -73,6 +82,13 @@ impl Process {
         line.rsplit(' ').next()?.parse().ok()
     }
 
+    pub async fn await_leading(&self) {
+        until("it leads", || async {
+            self.metric("relay_leader").await == Some(1.0)
+        })
+        .await;
+    }
+
     pub async fn await_ready(&self) {
         until("/ready is 200", || async {
             matches!(self.get("/ready").await, Some((200, _)))
@@ -88,7 +104,7 @@ impl Drop for Process {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
