@@ -7,6 +7,7 @@ use garde::Validate;
 use serde::de::DeserializeOwned;
 use shared::Id;
 
+use super::objects::ObjectsOnly;
 use super::{ApiError, Details};
 
 /// A JSON body that was parsed and keeps every rule of its type.
@@ -134,12 +135,8 @@ where
     // serde_json checks only the strings that are read, not those of ignored fields.
     let text = std::str::from_utf8(bytes)
         .map_err(|_| ApiError::invalid("body", "the body is not UTF-8"))?;
-    // serde would take a list for an object, its fields in order.
-    if text.trim_start().starts_with('[') {
-        return Err(ApiError::invalid("body", "the body is not a JSON object"));
-    }
     let mut json = serde_json::Deserializer::from_str(text);
-    let value = parse(&mut json)?;
+    let value = parse(ObjectsOnly(&mut json))?;
     json.end()
         .map_err(|error| ApiError::invalid("body", error.to_string()))?;
     Ok(value)

@@ -4,6 +4,7 @@
 mod errors;
 mod extract;
 mod identity;
+mod objects;
 mod observe;
 mod respond;
 

@@ -37,7 +37,7 @@ pub fn new_supplier() -> Value {
             "timezone": "Europe/London", "support_email": "help@example.com",
             "support_phone": "+1 555 0102" },
         "banking_info": { "bank_name": "Secret Bank", "account_holder_name": "Turing",
-            "account_number_last4": "9876" },
+            "account_number_last4": "last4-secret" },
     })
 }
 

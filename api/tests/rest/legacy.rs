@@ -48,7 +48,7 @@ async fn leave_behind(database: &Database) -> Legacy {
     "state": "S", "zip_code": "1", "country": "US" };
     let supplier = doc! {
     "password_hash": BCRYPT, "product_ids": [legacy.product],
-    "banking_info": { "bank_name": "Secret Bank", "account_holder_name": null, "account_number_last4": "9876" },
+    "banking_info": { "bank_name": "Secret Bank", "account_holder_name": null, "account_number_last4": "last4-secret" },
     "contact_info": { "primary_email": "shop@example.com", "additional_emails": [], "primary_phone": "1" },
     "company_info": { "legal_name": "Old Shop", "dba_name": null, "business_address": address.clone(),
                       "shipping_address": null },
@@ -194,7 +194,7 @@ async fn a_database_of_the_python_system_is_taken_over() {
         .await
         .is(200)
         .json();
-    assert_eq!(own["banking_info"]["account_number_last4"], "9876");
+    assert_eq!(own["banking_info"]["account_number_last4"], "last4-secret");
 }
 
 #[tokio::test]

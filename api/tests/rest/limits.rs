@@ -140,6 +140,32 @@ async fn orders() {
     holds(&api, "orders", created, 4 + created).await;
 }
 
+/// A list of the right values in the right order is no object either.
+#[tokio::test]
+async fn lists_do_not_stand_for_objects() {
+    let api = Api::start().await;
+    let user = api.user().await;
+    let list = json!(["a@example.com", "a password", "Ada", null, null]);
+    api.refuses(api.post("/users").json(&list), 422, "VALIDATION_ERROR")
+        .await;
+    let path = format!("/users/{}", id(&user));
+    api.refuses(api.patch(path).json(&json!([])), 422, "VALIDATION_ERROR")
+        .await;
+    for field in [
+        "contact_info",
+        "company_info",
+        "business_info",
+        "banking_info",
+    ] {
+        let mut body = new_supplier();
+        body[field] = json!([]);
+        let details = api
+            .refuses(api.post("/suppliers").json(&body), 422, "VALIDATION_ERROR")
+            .await;
+        assert!(details[field].is_string(), "{details}");
+    }
+}
+
 /// Nothing, null and an empty object say the same; what is said has its limits.
 #[tokio::test]
 async fn reasons_for_cancelling() {

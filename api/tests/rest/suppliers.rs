@@ -150,7 +150,7 @@ async fn bank_details_are_for_the_supplier_alone() {
         answer.is(200);
         let text = &answer.text;
         assert!(
-            !text.contains("Secret Bank") && !text.contains("9876"),
+            !text.contains("Secret Bank") && !text.contains("last4-secret"),
             "{}: {text}",
             answer.what
         );
