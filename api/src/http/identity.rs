@@ -20,6 +20,13 @@ pub struct CallingSupplier(pub Id);
 /// The supplier, where one is named: some answers tell it more.
 pub struct MaybeCallingSupplier(pub Option<Id>);
 
+/// One of the two sides of an order, named by its own header.
+#[derive(Clone, Copy)]
+pub enum CallingParty {
+    User(Id),
+    Supplier(Id),
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for CallingUser {
     type Rejection = ApiError;
 
@@ -41,6 +48,22 @@ impl<S: Send + Sync> FromRequestParts<S> for MaybeCallingSupplier {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         named(parts, SUPPLIER_HEADER).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for CallingParty {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        if let Some(user) = named(parts, USER_HEADER)? {
+            return Ok(Self::User(user));
+        }
+        let supplier = named(parts, SUPPLIER_HEADER)?.ok_or_else(|| {
+            ApiError::AuthenticationFailed(Cow::Owned(format!(
+                "the header {USER_HEADER} or {SUPPLIER_HEADER} is missing"
+            )))
+        })?;
+        Ok(Self::Supplier(supplier))
     }
 }
 

@@ -10,6 +10,6 @@ mod respond;
 
 pub use errors::{ApiError, Details};
 pub use extract::{Body, EntityId, OptionalBody, Query};
-pub use identity::{CallingSupplier, CallingUser, MaybeCallingSupplier};
+pub use identity::{CallingParty, CallingSupplier, CallingUser, MaybeCallingSupplier};
 pub use observe::observe;
 pub use respond::{Deleted, Written};

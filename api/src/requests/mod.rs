@@ -2,6 +2,7 @@
 //! the field that it limits. Unknown fields are ignored: existing clients send some.
 
 mod order;
+mod order_step;
 mod page;
 mod post;
 mod product;
@@ -9,7 +10,8 @@ mod rules;
 mod supplier;
 mod user;
 
-pub use order::{CancelOrder, CreateOrder};
+pub use order::CreateOrder;
+pub use order_step::{CancelOrder, DeliverOrder, ShipOrder};
 pub use page::{ListOrders, ListPosts, ListProducts, Page};
 pub use post::{CreatePost, UpdatePost};
 pub use product::{CreateProduct, UpdateProduct};

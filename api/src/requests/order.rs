@@ -30,13 +30,6 @@ pub struct OrderLine {
     pub quantity: i64,
 }
 
-/// Checked for its length; the order has no place for it.
-#[derive(Debug, Deserialize, Validate)]
-pub struct CancelOrder {
-    #[garde(length(chars, min = 5, max = 500))]
-    pub reason: Option<String>,
-}
-
 impl CreateOrder {
     /// A pending order of `customer`, with customer and products frozen as they are
     /// now and a fresh order number.

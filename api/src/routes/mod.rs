@@ -1,6 +1,7 @@
 //! The REST surface, one file a domain. A handler reads the request's parts,
 //! decides, and commits one [`crate::store::Write`].
 
+mod order_steps;
 mod orders;
 mod posts;
 mod products;
@@ -33,6 +34,7 @@ pub fn rest() -> Router<App> {
         .merge(suppliers::routes())
         .merge(products::routes())
         .merge(orders::routes())
+        .merge(order_steps::routes())
         .merge(posts::routes())
 }
 

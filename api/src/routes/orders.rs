@@ -2,23 +2,22 @@ use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
 use mongodb::bson::doc;
 use shared::Id;
-use shared::document::{Order, OrderAction, Product};
+use shared::document::{Order, Product};
 use shared::event::EventType;
 
 use super::{App, live_user};
-use crate::http::{ApiError, Body, CallingUser, EntityId, OptionalBody, Query, Written};
-use crate::requests::{CancelOrder, CreateOrder, ListOrders, Page};
+use crate::http::{ApiError, Body, CallingUser, EntityId, Query, Written};
+use crate::requests::{CreateOrder, ListOrders, Page};
 use crate::store::{Attempt, Cause, CommitError, Constraint, NoSecrets, Store, Write};
 
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/orders", get(list).post(create))
         .route("/orders/{id}", get(read))
-        .route("/orders/{id}/cancel", post(cancel))
 }
 
 async fn create(
@@ -83,28 +82,8 @@ async fn read(
     Ok(Json(order))
 }
 
-async fn cancel(
-    State(app): State<App>,
-    EntityId(id): EntityId,
-    CallingUser(user): CallingUser,
-    cause: Cause,
-    OptionalBody(_reason): OptionalBody<CancelOrder>,
-) -> Result<impl IntoResponse, ApiError> {
-    let change = |order: &mut Order, write: &mut Write| {
-        require_buyer(order, user)?;
-        order.status = order.status.after(OrderAction::Cancel).ok_or_else(|| {
-            let status = order.status.as_str();
-            ApiError::StateConflict(format!("an order that is {status} cannot be cancelled"))
-        })?;
-        Ok(write.update(order, OrderAction::Cancel.event_type())?)
-    };
-    live_user(&app.store, user).await?;
-    let (order, committed) = app.store.change(&cause, id, change).await?;
-    Ok(Written::changed(order, committed))
-}
-
 /// Whose order it is not learns nothing of it, not even that it exists.
-fn require_buyer(order: &Order, user: Id) -> Result<(), ApiError> {
+pub(super) fn require_buyer(order: &Order, user: Id) -> Result<(), ApiError> {
     if order.customer.user_id == user {
         Ok(())
     } else {

@@ -158,6 +158,11 @@ async fn other_methods_are_refused_and_the_right_ones_named() {
         ("/orders".to_owned(), "GET POST"),
         (format!("/orders/{one}"), "GET"),
         (format!("/orders/{one}/cancel"), "POST"),
+        (format!("/orders/{one}/confirm"), "POST"),
+        (format!("/orders/{one}/process"), "POST"),
+        (format!("/orders/{one}/ship"), "POST"),
+        (format!("/orders/{one}/deliver"), "POST"),
+        (format!("/orders/{one}/refund"), "POST"),
         ("/posts".to_owned(), "GET POST"),
         (format!("/posts/{one}"), "GET PATCH DELETE"),
         (format!("/posts/{one}/publish"), "POST"),
@@ -172,6 +177,7 @@ async fn other_methods_are_refused_and_the_right_ones_named() {
             Method::PUT,
             Method::PATCH,
             Method::DELETE,
+            Method::OPTIONS,
         ] {
             if methods.split(' ').any(|allowed| allowed == method.as_str()) {
                 continue;

@@ -26,6 +26,7 @@ mod limits;
 mod limits_goods;
 mod lists;
 mod lives;
+mod order_steps;
 mod orders;
 mod outage;
 mod races;

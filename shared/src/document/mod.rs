@@ -9,6 +9,7 @@
 //! as it is.
 
 mod order;
+mod order_life;
 mod post;
 mod product;
 pub mod rules;
@@ -17,10 +18,8 @@ mod user;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use order::{
-    Customer, FulfillmentStatus, Order, OrderAction, OrderItem, OrderStatus, ProductSnapshot,
-    ShippingAddress,
-};
+pub use order::{Customer, Order, OrderItem, ProductSnapshot, ShippingAddress};
+pub use order_life::{FulfillmentStatus, OrderAction, OrderRefusal, OrderStatus};
 pub use post::{Author, AuthorType, LinkPreview, Media, MediaType, Post, PostStats, PostType};
 pub use product::{
     Category, PackageDimensions, Product, ProductAction, ProductMetadata, ProductStats,

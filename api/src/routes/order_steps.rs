@@ -1,0 +1,175 @@
+//! The life of an order after it was placed. Its two sides take it on: the buyer, and
+//! the suppliers of its items. To anybody else it does not exist.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::post;
+use shared::Id;
+use shared::document::{Order, OrderAction, OrderItem, OrderRefusal, Supplier};
+
+use super::orders::require_buyer;
+use super::{App, live_user};
+use crate::http::{ApiError, Body, CallingParty, CallingUser, EntityId, OptionalBody, Written};
+use crate::requests::{CancelOrder, DeliverOrder, ShipOrder};
+use crate::store::{Cause, Store, Write};
+
+pub fn routes() -> Router<App> {
+    let whole = |action: OrderAction| {
+        post(move |app, id, party, cause| step(action, app, id, party, cause))
+    };
+    Router::new()
+        .route("/orders/{id}/confirm", whole(OrderAction::Confirm))
+        .route("/orders/{id}/process", whole(OrderAction::Process))
+        .route("/orders/{id}/ship", post(ship))
+        .route("/orders/{id}/deliver", post(deliver))
+        .route("/orders/{id}/refund", whole(OrderAction::Refund))
+        .route("/orders/{id}/cancel", post(cancel))
+}
+
+/// A step that concerns the order as a whole.
+async fn step(
+    action: OrderAction,
+    State(app): State<App>,
+    EntityId(id): EntityId,
+    party: CallingParty,
+    cause: Cause,
+) -> Result<impl IntoResponse, ApiError> {
+    require_live(&app.store, party).await?;
+    let change = |order: &mut Order, write: &mut Write| {
+        require_party(order, party)?;
+        order.take(action, None).map_err(refused)?;
+        Ok(write.update(order, action.event_type())?)
+    };
+    let (order, committed) = app.store.change(&cause, id, change).await?;
+    Ok(Written::changed(order, committed))
+}
+
+async fn cancel(
+    State(app): State<App>,
+    EntityId(id): EntityId,
+    CallingUser(user): CallingUser,
+    cause: Cause,
+    OptionalBody(_reason): OptionalBody<CancelOrder>,
+) -> Result<impl IntoResponse, ApiError> {
+    let buyer = CallingParty::User(user);
+    step(OrderAction::Cancel, State(app), EntityId(id), buyer, cause).await
+}
+
+async fn ship(
+    State(app): State<App>,
+    EntityId(id): EntityId,
+    party: CallingParty,
+    cause: Cause,
+    Body(request): Body<ShipOrder>,
+) -> Result<impl IntoResponse, ApiError> {
+    require_live(&app.store, party).await?;
+    let change = |order: &mut Order, write: &mut Write| {
+        let named = own_items(order, party, request.item_ids.as_deref(), OrderAction::Ship)?;
+        let shipped = order
+            .take(OrderAction::Ship, named.as_deref())
+            .map_err(refused)?;
+        for item in shipped {
+            request.apply(item, write.moment);
+        }
+        Ok(write.update(order, OrderAction::Ship.event_type())?)
+    };
+    let (order, committed) = app.store.change(&cause, id, change).await?;
+    Ok(Written::changed(order, committed))
+}
+
+async fn deliver(
+    State(app): State<App>,
+    EntityId(id): EntityId,
+    party: CallingParty,
+    cause: Cause,
+    OptionalBody(request): OptionalBody<DeliverOrder>,
+) -> Result<impl IntoResponse, ApiError> {
+    require_live(&app.store, party).await?;
+    let change = |order: &mut Order, write: &mut Write| {
+        let named = own_items(
+            order,
+            party,
+            request.item_ids.as_deref(),
+            OrderAction::Deliver,
+        )?;
+        let delivered = order
+            .take(OrderAction::Deliver, named.as_deref())
+            .map_err(refused)?;
+        for item in delivered {
+            item.delivered_at = Some(write.moment);
+        }
+        Ok(write.update(order, OrderAction::Deliver.event_type())?)
+    };
+    let (order, committed) = app.store.change(&cause, id, change).await?;
+    Ok(Written::changed(order, committed))
+}
+
+async fn require_live(store: &Store, party: CallingParty) -> Result<(), ApiError> {
+    match party {
+        CallingParty::User(user) => live_user(store, user).await.map(drop),
+        CallingParty::Supplier(supplier) => store.get::<Supplier>(supplier).await.map(drop),
+    }
+}
+
+fn require_party(order: &Order, party: CallingParty) -> Result<(), ApiError> {
+    match party {
+        CallingParty::User(user) => require_buyer(order, user),
+        CallingParty::Supplier(supplier)
+            if order.items.iter().any(|item| is_of(item, supplier)) =>
+        {
+            Ok(())
+        }
+        CallingParty::Supplier(_) => Err(ApiError::NotFound("order")),
+    }
+}
+
+fn is_of(item: &OrderItem, supplier: Id) -> bool {
+    item.product_snapshot.supplier_id == supplier
+}
+
+/// The items that the caller means: the named ones, which must be a supplier's own, or
+/// all of a supplier's that `action` concerns. `None` are all of the order that it concerns.
+fn own_items(
+    order: &Order,
+    party: CallingParty,
+    named: Option<&[String]>,
+    action: OrderAction,
+) -> Result<Option<Vec<String>>, ApiError> {
+    require_party(order, party)?;
+    let CallingParty::Supplier(supplier) = party else {
+        return Ok(named.map(<[String]>::to_vec));
+    };
+    let (own, foreign): (Vec<_>, Vec<_>) =
+        order.items.iter().partition(|item| is_of(item, supplier));
+    if let Some(named) = named {
+        if foreign.iter().any(|item| named.contains(&item.item_id)) {
+            return Err(ApiError::Forbidden(
+                "only the supplier of an item may move it",
+            ));
+        }
+        return Ok(Some(named.to_vec()));
+    }
+    if foreign.is_empty() {
+        return Ok(None);
+    }
+    let left = own
+        .iter()
+        .filter(|item| item.fulfillment_status.after(action).is_some());
+    let left: Vec<_> = left.map(|item| item.item_id.clone()).collect();
+    if left.is_empty() {
+        return Err(ApiError::StateConflict(
+            "none of your items is left".to_owned(),
+        ));
+    }
+    Ok(Some(left))
+}
+
+fn refused(refusal: OrderRefusal) -> ApiError {
+    match refusal {
+        OrderRefusal::UnknownItem(_) => ApiError::invalid("item_ids", refusal.to_string()),
+        OrderRefusal::Order(_) | OrderRefusal::Item(_) => {
+            ApiError::StateConflict(refusal.to_string())
+        }
+    }
+}
