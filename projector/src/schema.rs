@@ -17,7 +17,7 @@ diesel::table! {
         #[max_length = 255]
         variant_name -> Nullable<Varchar>,
         variant_attributes_json -> Json,
-        image_url -> Text,
+        image_url -> Mediumtext,
         #[max_length = 255]
         supplier_name -> Varchar,
         quantity -> Bigint,
@@ -87,17 +87,17 @@ diesel::table! {
         author_user_id -> Varchar,
         #[max_length = 255]
         author_display_name -> Varchar,
-        author_avatar -> Text,
+        author_avatar -> Mediumtext,
         #[max_length = 50]
         author_type -> Varchar,
         text_content -> Text,
         media_json -> Nullable<Json>,
-        link_url -> Nullable<Text>,
+        link_url -> Nullable<Mediumtext>,
         #[max_length = 255]
         link_title -> Nullable<Varchar>,
         link_description -> Nullable<Text>,
-        link_image -> Nullable<Text>,
-        link_site_name -> Nullable<Text>,
+        link_image -> Nullable<Mediumtext>,
+        link_site_name -> Nullable<Mediumtext>,
         view_count -> Bigint,
         like_count -> Bigint,
         comment_count -> Bigint,
@@ -134,7 +134,7 @@ diesel::table! {
         width_cm -> Double,
         height_cm -> Double,
         depth_cm -> Double,
-        image_url -> Nullable<Text>,
+        image_url -> Nullable<Mediumtext>,
     }
 }
 
@@ -190,11 +190,11 @@ diesel::table! {
         supplier_id -> Varchar,
         #[max_length = 320]
         email -> Varchar,
-        primary_phone -> Text,
-        contact_person_name -> Nullable<Text>,
-        contact_person_title -> Nullable<Text>,
-        contact_person_email -> Nullable<Text>,
-        contact_person_phone -> Nullable<Text>,
+        primary_phone -> Mediumtext,
+        contact_person_name -> Nullable<Mediumtext>,
+        contact_person_title -> Nullable<Mediumtext>,
+        contact_person_email -> Nullable<Mediumtext>,
+        contact_person_phone -> Nullable<Mediumtext>,
         #[max_length = 255]
         legal_name -> Varchar,
         #[max_length = 255]
@@ -211,13 +211,13 @@ diesel::table! {
         zip_code -> Varchar,
         #[max_length = 16]
         country -> Varchar,
-        support_email -> Nullable<Text>,
-        support_phone -> Nullable<Text>,
-        facebook_url -> Nullable<Text>,
-        instagram_handle -> Nullable<Text>,
-        twitter_handle -> Nullable<Text>,
-        linkedin_url -> Nullable<Text>,
-        timezone -> Nullable<Text>,
+        support_email -> Nullable<Mediumtext>,
+        support_phone -> Nullable<Mediumtext>,
+        facebook_url -> Nullable<Mediumtext>,
+        instagram_handle -> Nullable<Mediumtext>,
+        twitter_handle -> Nullable<Mediumtext>,
+        linkedin_url -> Nullable<Mediumtext>,
+        timezone -> Nullable<Mediumtext>,
         created_at -> Datetime,
         updated_at -> Datetime,
         #[max_length = 36]
@@ -252,7 +252,7 @@ diesel::table! {
         phone -> Nullable<Varchar>,
         #[max_length = 255]
         display_name -> Varchar,
-        avatar -> Text,
+        avatar -> Mediumtext,
         bio -> Nullable<Text>,
         deleted_at -> Nullable<Datetime>,
         created_at -> Datetime,

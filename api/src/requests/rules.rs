@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
+/// In characters.
+const MAX_VARIANT_NAME: usize = 200;
+
 /// Reads text without the blanks around it.
 pub fn trimmed<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
     String::deserialize(input).map(|text| text.trim().to_owned())
@@ -30,10 +33,16 @@ pub fn replace<T: Clone>(field: &mut T, given: &Option<T>) {
     }
 }
 
-/// Variant names become field names in MongoDB, which cannot hold a NUL.
+/// The keys of the variants are their names, with the same limits. They become field
+/// names in MongoDB, which cannot hold a NUL.
 pub fn storable_keys<T>(map: &BTreeMap<String, T>, _: &()) -> garde::Result {
-    if map.keys().any(|key| key.contains('\0')) {
-        return Err(garde::Error::new("a key contains a NUL character"));
+    for key in map.keys() {
+        if key.contains('\0') {
+            return Err(garde::Error::new("a key contains a NUL character"));
+        }
+        if !(1..=MAX_VARIANT_NAME).contains(&key.chars().count()) {
+            return Err(garde::Error::new("a key is not 1 to 200 characters long"));
+        }
     }
     Ok(())
 }
@@ -42,4 +51,20 @@ pub fn storable_keys<T>(map: &BTreeMap<String, T>, _: &()) -> garde::Result {
 pub fn storable_keys_if_given<T>(map: &Option<BTreeMap<String, T>>, context: &()) -> garde::Result {
     map.as_ref()
         .map_or(Ok(()), |map| storable_keys(map, context))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_a_variants_name() {
+        let allowed = |key: String| storable_keys(&BTreeMap::from([(key, ())]), &()).is_ok();
+        for key in ["r".to_owned(), "$red.x".to_owned(), "é".repeat(200)] {
+            assert!(allowed(key.clone()), "{key}");
+        }
+        for key in [String::new(), "a\0b".to_owned(), "é".repeat(201)] {
+            assert!(!allowed(key.clone()), "{key:?}");
+        }
+    }
 }

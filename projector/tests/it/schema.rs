@@ -99,6 +99,7 @@ fn column(column: &Column) -> String {
     let sql_type = match column.data_type.as_str() {
         "varchar" => "Varchar",
         "text" => "Text",
+        "mediumtext" => "Mediumtext",
         "datetime" => "Datetime",
         "bigint" => "Bigint",
         "int" => "Integer",
