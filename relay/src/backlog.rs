@@ -86,7 +86,11 @@ async fn measure(
     }))
 }
 
-async fn count_exactly(relay: &Relay) -> Result<u64, Error> {
+/// Counts this shard's records one by one.
+///
+/// # Errors
+/// Where MongoDB is away.
+pub async fn count_exactly(relay: &Relay) -> Result<u64, Error> {
     let by_entity = doc! { field::ENTITY_ID: 1, field::VERSION: 1 };
     let ours = relay.shard.filter(field::ENTITY_ID);
     let count = relay.source.outbox.count_documents(ours);

@@ -5,6 +5,7 @@
 //! transactional.id has fenced all earlier writers of that partition, so the
 //! newest committed record there is the truth.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bson::Uuid;
@@ -25,6 +26,12 @@ use crate::shard::Shard;
 pub struct Checkpoint {
     /// `i/n`: also the record's key.
     pub shard: String,
+    /// How often the outbox was divided anew before; see layout.rs.
+    #[serde(default)]
+    pub division: u64,
+    /// Written by a clean stop with nothing left to publish.
+    #[serde(default)]
+    pub drained: bool,
     pub source: Source,
     pub progress: Progress,
     /// All that was committed to the outbox before this moment is in the topics.
@@ -94,15 +101,17 @@ pub enum ReadError {
     Stopped,
 }
 
-/// How many records before the end are looked at first. Compaction lags behind, so
-/// reading all of them would make a start slower the busier the relay was.
-const FIRST_LOOK: i64 = 64;
 const PATIENCE: Duration = Duration::from_secs(30);
+const CALL: Duration = Duration::from_secs(5);
+/// How many records before a partition's end are looked at first. Compaction lags
+/// behind, so reading all would make a start slower the busier the relay was.
+const LOOK_BACK: i64 = 64;
 
-/// The newest committed checkpoint in `shard`'s partition, if there is one. Blocks.
+/// The newest committed checkpoint of each shard, of this division and of former ones.
+/// Blocks.
 ///
 /// Call it only after `init_transactions`: that decides the shard's open transactions,
-/// so that what is read here can no longer change.
+/// so that what is read of it here can no longer change.
 ///
 /// # Errors
 /// [`ReadError`]; all but `Unreadable` pass with time.
@@ -111,49 +120,60 @@ pub fn read_newest(
     topic: &str,
     shard: Shard,
     stop: &Shutdown,
-) -> Result<Option<Checkpoint>, ReadError> {
-    let partition = i32::try_from(shard.index()).unwrap_or(0);
-    let (low, high) = consumer.fetch_watermarks(topic, partition, Duration::from_secs(5))?;
-    let mut look = FIRST_LOOK;
-    loop {
-        let start = low.max(high.saturating_sub(look));
-        if let Some(found) = newest_from(consumer, topic, partition, start, stop)? {
-            return Ok(Some(found));
+) -> Result<Vec<Checkpoint>, ReadError> {
+    let mut newest = BTreeMap::new();
+    let mut recent = TopicPartitionList::new();
+    let mut all = TopicPartitionList::new();
+    for partition in 0..i32::try_from(Shard::MAX).unwrap_or(1) {
+        let (low, high) = consumer.fetch_watermarks(topic, partition, CALL)?;
+        if low < high {
+            let start = low.max(high - LOOK_BACK);
+            recent.add_partition_offset(topic, partition, Offset::Offset(start))?;
+            all.add_partition_offset(topic, partition, Offset::Offset(low))?;
         }
-        if start == low {
-            return Ok(None);
-        }
-        look = look.saturating_mul(16);
     }
+    read_into(&mut newest, consumer, &recent, stop)?;
+    // The usual case: this shard goes on, and no other division is about.
+    let usual = |found: &Checkpoint| found.shard.ends_with(&format!("/{}", shard.count()));
+    if !newest.contains_key(&shard.to_string()) || !newest.values().all(usual) {
+        newest.clear();
+        read_into(&mut newest, consumer, &all, stop)?;
+    }
+    Ok(newest.into_values().collect())
 }
 
-/// The last record between `start` and the end: aborted ones are not shown to us.
-fn newest_from(
+/// From where the assignment says to the end: aborted records are not shown to us.
+fn read_into(
+    newest: &mut BTreeMap<String, Checkpoint>,
     consumer: &BaseConsumer<Watch>,
-    topic: &str,
-    partition: i32,
-    start: i64,
+    assignment: &TopicPartitionList,
     stop: &Shutdown,
-) -> Result<Option<Checkpoint>, ReadError> {
-    let mut assignment = TopicPartitionList::new();
-    assignment.add_partition_offset(topic, partition, Offset::Offset(start))?;
-    consumer.assign(&assignment)?;
+) -> Result<(), ReadError> {
+    let mut unfinished = assignment.count();
+    if unfinished == 0 {
+        return Ok(());
+    }
+    consumer.assign(assignment)?;
     let deadline = Instant::now() + PATIENCE;
-    let mut newest = None;
-    while Instant::now() < deadline {
+    while unfinished > 0 {
         if stop.is_cancelled() {
             return Err(ReadError::Stopped);
         }
+        if Instant::now() > deadline {
+            return Err(ReadError::TimedOut(PATIENCE));
+        }
         match consumer.poll(Duration::from_millis(100)) {
             None => {}
-            Some(Ok(record)) => newest = record.payload().map(<[u8]>::to_vec),
-            Some(Err(KafkaError::PartitionEOF(_))) => {
-                return Ok(newest.as_deref().map(decode).transpose()?);
+            Some(Ok(record)) => {
+                let checkpoint = decode(record.payload().unwrap_or_default())?;
+                newest.insert(checkpoint.shard.clone(), checkpoint);
             }
+            // Said once per partition.
+            Some(Err(KafkaError::PartitionEOF(_))) => unfinished -= 1,
             Some(Err(error)) => return Err(error.into()),
         }
     }
-    Err(ReadError::TimedOut(PATIENCE))
+    Ok(consumer.unassign()?)
 }
 
 #[cfg(test)]
@@ -164,7 +184,9 @@ mod tests {
 
     fn checkpoint(progress: Progress) -> Checkpoint {
         Checkpoint {
-            shard: Shard::WHOLE.to_string(),
+            shard: "0/1".to_owned(),
+            division: 3,
+            drained: true,
             source: Source {
                 database: "shop".to_owned(),
                 outbox: Uuid::new(),

@@ -4,10 +4,17 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum, value_parser};
 use shared::process::{KafkaSettings, LogSettings, MongoSettings};
 
+use crate::properties::{Properties, RefusedProperty};
 use crate::shard::Shard;
 
 /// Publishes the outbox collection's change stream to Kafka: each event exactly
 /// once to a read_committed reader, in the order of its entity's versions.
+///
+/// Any librdkafka property can be set as KAFKA_PRODUCER_<PROPERTY>, its dots as
+/// underscores: KAFKA_PRODUCER_SECURITY_PROTOCOL=SASL_SSL, KAFKA_PRODUCER_SASL_MECHANISM,
+/// KAFKA_PRODUCER_SASL_USERNAME, KAFKA_PRODUCER_SASL_PASSWORD,
+/// KAFKA_PRODUCER_SSL_CA_LOCATION, ... What would break a promise is refused. TLS to
+/// MongoDB is part of MONGODB_URL: tls=true&tlsCAFile=...
 #[derive(Debug, Clone, Parser)]
 #[command(name = "relay", version)]
 pub struct Config {
@@ -19,6 +26,10 @@ pub struct Config {
 
     #[command(flatten)]
     pub kafka: KafkaSettings,
+
+    /// From KAFKA_PRODUCER_<PROPERTY>; see [`Config::load`].
+    #[arg(skip)]
+    pub kafka_properties: Properties,
 
     /// Where /live, /ready and /metrics are served.
     #[arg(long, env = "RELAY_ADDR", default_value = "0.0.0.0:9101")]
@@ -112,6 +123,19 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl Config {
+    /// From the command line and the environment.
+    ///
+    /// # Errors
+    /// Where a KAFKA_PRODUCER_ variable is refused; see [`Properties`]. What clap refuses
+    /// ends the process.
+    pub fn load() -> Result<Self, RefusedProperty> {
+        let kafka_properties = Properties::from_variables(std::env::vars())?;
+        Ok(Self {
+            kafka_properties,
+            ..Self::parse()
+        })
+    }
+
     /// The largest Kafka record in bytes: an event with its key and headers.
     pub fn largest_record(&self) -> u32 {
         self.event_max_bytes + 4096

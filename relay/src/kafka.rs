@@ -3,10 +3,13 @@
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use shared::process::{Dependency, KafkaSettings};
+use shared::process::Dependency;
+
+use crate::config::Config;
 
 /// The settings that lead to the cluster.
-pub fn client_config(settings: &KafkaSettings) -> ClientConfig {
+pub fn client_config(relay: &Config) -> ClientConfig {
+    let settings = &relay.kafka;
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", &settings.kafka_bootstrap_servers)
@@ -15,12 +18,13 @@ pub fn client_config(settings: &KafkaSettings) -> ClientConfig {
         .set("reconnect.backoff.max.ms", "1000")
         .set("socket.connection.setup.timeout.ms", "5000")
         .set("socket.keepalive.enable", "true");
+    relay.kafka_properties.apply_transport(&mut config);
     config
 }
 
 /// A reader that sees only what is committed, joins no group and commits nothing.
-pub fn reader_config(settings: &KafkaSettings) -> ClientConfig {
-    let mut config = client_config(settings);
+pub fn reader_config(relay: &Config) -> ClientConfig {
+    let mut config = client_config(relay);
     config
         // `assign` wants a group's name although no group is ever joined.
         .set("group.id", "outbox-relay-reader")

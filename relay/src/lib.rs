@@ -19,11 +19,13 @@ pub mod config;
 mod dead;
 mod kafka;
 mod lag;
+mod layout;
 mod lease;
 mod metrics;
 mod pipeline;
 pub mod position;
 mod producer;
+pub mod properties;
 mod publish;
 mod published;
 mod purge;
@@ -53,6 +55,8 @@ use crate::topics::Topics;
 pub enum RunError {
     #[error("MONGODB_URL: {0}")]
     MongoUrl(#[source] mongodb::error::Error),
+    #[error("Kafka settings: {0}")]
+    Property(#[from] properties::RefusedProperty),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("RELAY_ADDR or signals: {0}")]
@@ -69,6 +73,7 @@ pub(crate) struct Relay {
     metrics: Metrics,
     mongodb: Dependency,
     kafka: Dependency,
+    health: Health,
     shutdown: Shutdown,
     /// Held while the outbox is counted or purged.
     counting: tokio::sync::Mutex<()>,
@@ -79,6 +84,7 @@ pub(crate) struct Relay {
 /// # Errors
 /// [`RunError`], at once; later nothing ends it but `shutdown`.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
+    producer::check(&config)?;
     let health = Health::default();
     let registry = Registry::new();
     let source = Source::new(&config.mongo)
@@ -92,6 +98,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         metrics: Metrics::register(&registry)?,
         mongodb: health.dependency("mongodb"),
         kafka: health.dependency("kafka"),
+        health: health.clone(),
         shutdown: shutdown.clone(),
         counting: tokio::sync::Mutex::default(),
         config,

@@ -1,12 +1,17 @@
 use std::process::ExitCode;
 
-use clap::Parser;
 use relay::config::Config;
 use shared::process::{shutdown_on_signal, start_telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let config = Config::parse();
+    let config = match Config::load() {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("relay: {error}");
+            return ExitCode::from(2);
+        }
+    };
     if let Err(error) = start_telemetry(&config.log) {
         eprintln!("relay: log filter: {error}");
         return ExitCode::from(2);

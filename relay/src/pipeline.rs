@@ -11,13 +11,16 @@ use crate::batch::{Batch, Limits};
 use crate::position::Position;
 use crate::recover::CatchUp;
 use crate::session::Ended;
-use crate::stage::{Stage, reached_at};
+use crate::stage::{Reached, Stage, reached_at};
 use crate::tail::{Read, Tail};
 use shared::Timestamp;
 
 /// An idle stream's position moves on with other collections' writes. It is written
 /// down this often, so that a quiet week does not age it out of the oplog.
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(10);
+
+/// A stop may wait this long to learn whether anything was left.
+const LAST_READ: Duration = Duration::from_millis(600);
 
 /// Publishes what `tail` brings until that fails or the process shall stop.
 /// `catch_up` names the events that a sweep has just published.
@@ -31,8 +34,10 @@ pub async fn stream(
     let mut idle = Idle::default();
     loop {
         let step = step(relay, stage, &mut tail, &mut next, &mut catch_up, &mut idle);
-        if let Err(ended) = step.await {
-            return ended;
+        match step.await {
+            Ok(()) => {}
+            Err(Ended::Stopped) => return stop(relay, stage, &mut tail, next, catch_up).await,
+            Err(ended) => return ended,
         }
     }
 }
@@ -53,7 +58,7 @@ async fn step(
     }
     tokio::select! {
         biased;
-        () = relay.shutdown.cancelled() => Err(stop(stage).await),
+        () = relay.shutdown.cancelled() => Err(Ended::Stopped),
         outcome = stage.ended(), if !stage.is_idle() => stage.settle(outcome?).await,
         read = tail.read(next), if !next.is_full() => {
             relay.mongodb_answered();
@@ -70,18 +75,42 @@ async fn step(
 }
 
 /// The transaction under way is finished or aborted; what was read but not sent will be
-/// read again.
-async fn stop(stage: &mut Stage<'_>) -> Ended {
-    if !stage.is_idle() {
-        let settled = match stage.ended().await {
-            Ok(outcome) => stage.settle(outcome).await,
-            Err(ended) => Err(ended),
-        };
-        if let Err(ended) = settled {
-            tracing::info!(reason = %ended, "the last transaction was not committed");
+/// read again. If nothing was left to read, the last checkpoint says so.
+async fn stop(
+    relay: &Relay,
+    stage: &mut Stage<'_>,
+    tail: &mut Tail,
+    mut next: Batch,
+    catch_up: Option<CatchUp>,
+) -> Ended {
+    let mut settled = finish(stage).await;
+    if settled.is_ok() && next.is_empty() && catch_up.is_none() {
+        let last = tokio::time::timeout(LAST_READ, tail.read(&mut next)).await;
+        if let Ok(Ok(Read::Idle { asked_at, position })) = last {
+            let reached = Reached {
+                drained: true,
+                ..reached_at(position, asked_at)
+            };
+            stage.start_checkpoint(reached, relay.limits());
+            settled = finish(stage).await;
         }
     }
+    if let Err(ended) = settled {
+        tracing::info!(reason = %ended, "the last transaction was not committed");
+    }
     Ended::Stopped
+}
+
+/// Waits for the transaction under way, if there is one.
+///
+/// # Errors
+/// Where it was not committed.
+pub async fn finish(stage: &mut Stage<'_>) -> Result<(), Ended> {
+    if stage.is_idle() {
+        return Ok(());
+    }
+    let outcome = stage.ended().await?;
+    stage.settle(outcome).await
 }
 
 /// What an empty read with nothing under way is good for: a proof, and now and then a
@@ -111,11 +140,12 @@ impl Idle {
     ) {
         stage.heed();
         relay.metrics.lag.prove(asked_at);
-        if !catching_up {
-            relay.metrics.lag.cover(position.time);
+        if catching_up {
+            return;
         }
+        relay.metrics.lag.cover(position.time);
         let due = self.written.is_none() || self.since.elapsed() >= IDLE_CHECKPOINT;
-        if due && !catching_up && self.written.as_ref() != Some(&position) {
+        if due && self.written.as_ref() != Some(&position) {
             self.since = Instant::now();
             self.written = Some(position.clone());
             stage.start_checkpoint(reached_at(position, asked_at), relay.limits());

@@ -16,6 +16,7 @@ use shared::process::Shutdown;
 
 use crate::config::Config;
 use crate::kafka::{Watch, client_config, quiet_log};
+use crate::properties::RefusedProperty;
 use crate::shard::Shard;
 
 /// What can go wrong in a transaction, by what must be done about it.
@@ -351,8 +352,12 @@ fn is_refusal(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// The settings on which a promise rests come last: nothing overrides them.
 fn producer_config(config: &Config, shard: Shard) -> ClientConfig {
-    let mut settings = client_config(&config.kafka);
+    let mut settings = client_config(config);
+    // A batch is complete when it is handed over: nothing is gained by waiting.
+    settings.set("linger.ms", "0");
+    config.kafka_properties.apply(&mut settings);
     settings
         .set("transactional.id", transactional_id(config, shard))
         .set("enable.idempotence", "true")
@@ -361,14 +366,30 @@ fn producer_config(config: &Config, shard: Shard) -> ClientConfig {
             "transaction.timeout.ms",
             config.transaction_timeout_ms.to_string(),
         )
-        // A batch is complete when it is handed over: nothing gained by waiting.
-        .set("linger.ms", "0")
         .set("compression.type", config.compression.codec())
         .set("message.max.bytes", config.largest_record().to_string())
         // The partition in which a Java client would look for the key.
         .set("partitioner", "murmur2_random")
         .set("delivery.report.only.error", "true");
     settings
+}
+
+/// Whether librdkafka takes the settings at all, to be found out at once.
+///
+/// # Errors
+/// [`RefusedProperty`], without the value: it may be a password.
+pub fn check(config: &Config) -> Result<(), RefusedProperty> {
+    let settings = producer_config(config, config.shard);
+    let Err(error) = settings.create_native_config() else {
+        return Ok(());
+    };
+    Err(match error {
+        KafkaError::ClientConfig(_, why, property, _) => RefusedProperty::Invalid { property, why },
+        error => RefusedProperty::Invalid {
+            property: "librdkafka".to_owned(),
+            why: error.to_string(),
+        },
+    })
 }
 
 fn transactional_id(config: &Config, shard: Shard) -> String {

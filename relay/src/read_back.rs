@@ -45,7 +45,7 @@ pub async fn event_ids(relay: &Relay, oldest: Option<Timestamp>) -> Result<Event
     let Some(oldest) = oldest else {
         return Ok(EventIds::default());
     };
-    let settings = reader_config(&relay.config.kafka);
+    let settings = reader_config(&relay.config);
     let watch = Watch(relay.kafka.clone());
     let topics: Vec<String> = relay.topics.events().map(str::to_owned).collect();
     let stop = relay.shutdown.clone();

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::Relay;
 use crate::batch::{Batch, Event};
+use crate::pipeline::finish;
 use crate::position::{ClusterTime, Position};
 use crate::published::EventIds;
 use crate::read_back;
@@ -135,15 +136,6 @@ async fn send_missing(
             return Ok(sent);
         }
     }
-}
-
-/// Waits for the transaction under way.
-async fn finish(stage: &mut Stage<'_>) -> Result<(), Ended> {
-    if stage.is_idle() {
-        return Ok(());
-    }
-    let outcome = stage.ended().await?;
-    stage.settle(outcome).await
 }
 
 impl CatchUp {

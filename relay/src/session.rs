@@ -8,8 +8,10 @@ use shared::process::{Failure, Interrupted, RetryPolicy, retry};
 use tokio::task::JoinError;
 
 use crate::Relay;
-use crate::checkpoint::{self, Checkpoint, Progress, ReadError};
+use crate::backlog;
+use crate::checkpoint::{self, Checkpoint, Counters, Progress, ReadError};
 use crate::kafka::{Watch, reader_config};
+use crate::layout::{self, Heritage};
 use crate::lease;
 use crate::pipeline;
 use crate::position::{Position, UnreadableToken};
@@ -41,6 +43,10 @@ pub enum Ended {
     Checkpoint(#[from] ReadError),
     #[error("Kafka: {0}")]
     ReadBack(#[from] ReadBackError),
+    #[error(
+        "the outbox was divided otherwise before, and {0}: start those shards again, stop the writes, wait until their lag is 0, stop them"
+    )]
+    Undrained(String),
     #[error("another relay has taken the lease")]
     Deposed,
     #[error("the lease could not be renewed in time")]
@@ -92,6 +98,7 @@ async fn in_office(relay: &Relay) -> Ended {
 fn report(relay: &Relay, ended: &Ended) {
     match ended {
         Ended::Stopped => {}
+        Ended::Undrained(_) => relay.health.dependency(FORMER_DIVISION).down(ended),
         Ended::Mongo(_) | Ended::Tail(TailError::Mongo(_) | TailError::Silent) => {
             relay.mongodb.down(ended);
         }
@@ -115,66 +122,110 @@ async fn begin(relay: &Relay) -> Result<(Stage<'_>, Tail, Option<recover::CatchU
     relay.metrics.lag.uncover();
     let identity = prepare_source(relay).await?;
     let publisher = claim(relay).await?;
-    let newest = newest_checkpoint(relay).await?;
+    let known = checkpoints(relay).await?;
+    let division = known.iter().map(|found| found.division).max().unwrap_or(0);
+    let (newest, division) = match layout::heritage(relay.shard, &known) {
+        Heritage::None => (None, division),
+        Heritage::Own(own) => (Some(own), division),
+        Heritage::Unfinished(why) => return Err(Ended::Undrained(why)),
+        Heritage::Former { from, until } => {
+            let division = from.division + 1;
+            (Some(adopt(relay, from, &until).await?), division)
+        }
+    };
+    if relay.health.dependencies().contains_key(FORMER_DIVISION) {
+        relay.health.dependency(FORMER_DIVISION).up();
+    }
     let counters = newest
         .as_ref()
         .map(|newest| newest.counters)
         .unwrap_or_default();
-    let mut stage = Stage::new(relay, publisher, identity.source.clone(), counters);
+    let source = identity.source.clone();
+    let mut stage = Stage::new(relay, publisher, source, division, counters);
     let reason = match standing(newest, &identity) {
-        Standing::Resume(checkpoint, position) => {
-            if let Some(moment) = checkpoint.proven_at {
-                relay.metrics.lag.prove(moment);
+        Ok((checkpoint, position)) => match Tail::open(relay, Some(&position)).await {
+            Ok(tail) => {
+                resume(relay, &checkpoint);
+                return Ok((stage, tail, None));
             }
-            relay.metrics.lag.checkpointed(&checkpoint);
-            relay.metrics.lag.set_retained(counters.retained);
-            match Tail::open(relay, Some(&position)).await {
-                Ok(tail) => {
-                    tracing::info!(
-                        published = counters.published,
-                        "resuming from the checkpoint"
-                    );
-                    return Ok((stage, tail, None));
-                }
-                Err(TailError::Lost { reason, .. }) => reason.to_owned(),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Standing::Lost(reason) => {
-            if reason == OTHER_DATABASE {
-                relay.metrics.lag.forget();
-            }
-            reason
-        }
+            Err(TailError::Lost { reason, .. }) => reason,
+            Err(error) => return Err(error.into()),
+        },
+        Err(reason) => reason,
     };
-    let (position, catch_up) = recover::sweep(relay, &mut stage, &reason).await?;
+    if reason == OTHER_DATABASE {
+        relay.metrics.lag.forget();
+    }
+    let (position, catch_up) = recover::sweep(relay, &mut stage, reason).await?;
     let tail = Tail::open(relay, Some(&position)).await?;
     Ok((stage, tail, Some(catch_up)))
 }
 
-const OTHER_DATABASE: &str = "other_database";
-
-enum Standing {
-    Resume(Box<Checkpoint>, Position),
-    Lost(String),
+fn resume(relay: &Relay, checkpoint: &Checkpoint) {
+    let lag = &relay.metrics.lag;
+    if let Some(moment) = checkpoint.proven_at {
+        lag.prove(moment);
+    }
+    lag.checkpointed(checkpoint);
+    lag.set_retained(checkpoint.counters.retained);
+    let published = checkpoint.counters.published;
+    tracing::info!(published, "resuming from the checkpoint");
 }
 
-/// What the newest checkpoint is worth for this outbox. Pure.
-fn standing(newest: Option<Checkpoint>, identity: &Identity) -> Standing {
-    let Some(checkpoint) = newest else {
-        return Standing::Lost(NO_CHECKPOINT.to_owned());
-    };
+/// No server, but waited for like one, once it turns out to stand in the way.
+const FORMER_DIVISION: &str = "former_division";
+const OTHER_DATABASE: &str = "other_database";
+
+/// Where to go on in this outbox, or why the newest checkpoint is worth nothing. Pure.
+fn standing(
+    newest: Option<Box<Checkpoint>>,
+    identity: &Identity,
+) -> Result<(Box<Checkpoint>, Position), &'static str> {
+    let checkpoint = newest.ok_or(NO_CHECKPOINT)?;
     if checkpoint.source != identity.source {
-        return Standing::Lost(OTHER_DATABASE.to_owned());
+        return Err(OTHER_DATABASE);
     }
     match checkpoint.progress.clone() {
-        Progress::Recovering { .. } => Standing::Lost("recovery_interrupted".to_owned()),
+        Progress::Recovering { .. } => Err("recovery_interrupted"),
         // The database went back in time: MongoDB would wait for that moment to come again.
-        Progress::At(position) if position.time > identity.now => {
-            Standing::Lost("rewound".to_owned())
-        }
-        Progress::At(position) => Standing::Resume(Box::new(checkpoint), position),
+        Progress::At(position) if position.time > identity.now => Err("rewound"),
+        Progress::At(position) => Ok((checkpoint, position)),
     }
+}
+
+/// Makes the end of a former division this shard's beginning, if nothing was written
+/// between the first of its shards stopping and the last: of that nobody knows any more
+/// who has published it.
+async fn adopt(
+    relay: &Relay,
+    from: Box<Checkpoint>,
+    until: &Position,
+) -> Result<Box<Checkpoint>, Ended> {
+    if let Progress::At(position) = &from.progress {
+        let whole = Tail::open_whole(relay, Some(position)).await;
+        let between = match whole {
+            Ok(mut tail) => tail.has_events_until(until.time).await?,
+            // Then the sweep decides it.
+            Err(TailError::Lost { .. }) => false,
+            Err(error) => return Err(error.into()),
+        };
+        if between {
+            let why = "events were written between the stop of its first shard and of its last";
+            return Err(Ended::Undrained(why.to_owned()));
+        }
+    }
+    let shard = relay.shard.to_string();
+    tracing::info!(
+        former = from.shard,
+        shard,
+        "taking over from a former division"
+    );
+    let mut adopted = from;
+    adopted.counters = Counters {
+        retained: backlog::count_exactly(relay).await?,
+        ..Counters::default()
+    };
+    Ok(adopted)
 }
 
 async fn prepare_source(relay: &Relay) -> Result<Identity, Ended> {
@@ -234,8 +285,8 @@ fn interrupted<E: Into<Ended>>(error: Interrupted<E>) -> Ended {
     }
 }
 
-async fn newest_checkpoint(relay: &Relay) -> Result<Option<Checkpoint>, Ended> {
-    let settings = reader_config(&relay.config.kafka);
+async fn checkpoints(relay: &Relay) -> Result<Vec<Checkpoint>, Ended> {
+    let settings = reader_config(&relay.config);
     let watch = Watch(relay.kafka.clone());
     let (topic, shard) = (relay.topics.checkpoint.clone(), relay.shard);
     let stop = relay.shutdown.clone();

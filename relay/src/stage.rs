@@ -24,6 +24,8 @@ pub struct Reached {
     pub progress: Progress,
     /// All committed before this moment is then published; unknown within a recovery.
     pub proven: Option<Timestamp>,
+    /// Nothing more is left to publish, and the process stops.
+    pub drained: bool,
 }
 
 /// One transaction at a time, under way or not.
@@ -31,6 +33,7 @@ pub struct Stage<'a> {
     relay: &'a Relay,
     publisher: Publisher,
     source: Source,
+    division: u64,
     pub counters: Counters,
     /// Why the outbox is being swept, while it is: no position holds until that is over.
     recovering: Option<String>,
@@ -43,11 +46,18 @@ struct UnderWay {
 }
 
 impl<'a> Stage<'a> {
-    pub fn new(relay: &'a Relay, publisher: Publisher, source: Source, counters: Counters) -> Self {
+    pub fn new(
+        relay: &'a Relay,
+        publisher: Publisher,
+        source: Source,
+        division: u64,
+        counters: Counters,
+    ) -> Self {
         Self {
             relay,
             publisher,
             source,
+            division,
             counters,
             recovering: None,
             under_way: None,
@@ -192,6 +202,8 @@ impl<'a> Stage<'a> {
         let retained = self.relay.metrics.lag.retained().unwrap_or(0);
         Checkpoint {
             shard: self.relay.shard.to_string(),
+            division: self.division,
+            drained: reached.drained,
             source: self.source.clone(),
             progress: reached.progress,
             proven_at: reached.proven,
@@ -217,7 +229,11 @@ impl<'a> Stage<'a> {
             }
             (None, Event::Swept(_)) => (self.still_recovering("sweep"), None),
         };
-        Ok(Some(Reached { progress, proven }))
+        Ok(Some(Reached {
+            progress,
+            proven,
+            drained: false,
+        }))
     }
 
     fn still_recovering(&self, reason: &str) -> Progress {
@@ -258,5 +274,6 @@ pub fn reached_at(position: Position, proven: Timestamp) -> Reached {
     Reached {
         progress: Progress::At(position),
         proven: Some(proven),
+        drained: false,
     }
 }

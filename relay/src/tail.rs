@@ -9,7 +9,7 @@ use mongodb::error::Error;
 use shared::Timestamp;
 
 use crate::Relay;
-use crate::batch::{Batch, Event};
+use crate::batch::{Batch, Event, Limits};
 use crate::position::{ClusterTime, Position, UnreadableToken};
 use crate::shard::Shard;
 use crate::source::command_code;
@@ -83,11 +83,27 @@ impl Tail {
     /// # Errors
     /// [`TailError::Lost`] where the server no longer reaches back to `from`.
     pub async fn open(relay: &Relay, from: Option<&Position>) -> Result<Self, TailError> {
+        Self::open_for(relay, relay.shard, from).await
+    }
+
+    /// The events of all shards.
+    ///
+    /// # Errors
+    /// As [`Tail::open`].
+    pub async fn open_whole(relay: &Relay, from: Option<&Position>) -> Result<Self, TailError> {
+        Self::open_for(relay, Shard::WHOLE, from).await
+    }
+
+    async fn open_for(
+        relay: &Relay,
+        shard: Shard,
+        from: Option<&Position>,
+    ) -> Result<Self, TailError> {
         // Deletions (the purge) are of no interest; the end of the collection is.
         let mut wanted = doc! { "operationType": { "$nin": ["delete", "update", "replace"] } };
-        if relay.shard != Shard::WHOLE {
+        if shard != Shard::WHOLE {
             // The end of the collection concerns every shard.
-            let ours = relay.shard.filter("fullDocument.entity_id");
+            let ours = shard.filter("fullDocument.entity_id");
             wanted.insert(
                 "$or",
                 vec![doc! { "operationType": { "$ne": "insert" } }, ours],
@@ -141,6 +157,27 @@ impl Tail {
         }
         self.asked_at = Timestamp::now();
         Ok(Read::Events)
+    }
+
+    /// Whether there is an event no later than `until`.
+    ///
+    /// # Errors
+    /// As [`Tail::read`].
+    pub async fn has_events_until(&mut self, until: ClusterTime) -> Result<bool, TailError> {
+        loop {
+            let mut one = Batch::new(Limits {
+                events: 1,
+                bytes: 1,
+            });
+            match self.read(&mut one).await? {
+                Read::Idle { position, .. } if position.time >= until => return Ok(false),
+                Read::Idle { .. } => {}
+                Read::Events => match one.last() {
+                    Some(Event::Streamed(change)) => return Ok(position(change)?.0.time <= until),
+                    _ => return Ok(false),
+                },
+            }
+        }
     }
 
     fn idle(&mut self) -> Result<Read, TailError> {

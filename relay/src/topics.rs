@@ -58,7 +58,7 @@ pub enum TopicError {
 /// # Errors
 /// [`TopicError`]; a topic that exists already is none.
 pub async fn ensure(config: &Config, topics: &Topics, watch: Watch) -> Result<(), TopicError> {
-    let admin = AdminClient::from_config_and_context(&client_config(&config.kafka), watch)?;
+    let admin = AdminClient::from_config_and_context(&client_config(config), watch)?;
     let replication = || TopicReplication::Fixed(config.topic_replication);
     let max_bytes = config.largest_record().to_string();
     let mut wanted: Vec<_> = topics

@@ -90,6 +90,13 @@ impl Pipeline {
         Running { shutdown, task }
     }
 
+    /// Runs the real binary as one shard of several.
+    pub fn launch_shard(&self, shard: &str) -> Process {
+        let mut settings = self.settings();
+        settings.insert("RELAY_SHARD".to_owned(), shard.to_owned());
+        Process::launch(&settings)
+    }
+
     /// Runs the real binary.
     pub fn launch(&self) -> Process {
         Process::launch(&self.settings())

@@ -9,11 +9,14 @@
 )]
 
 mod crashes;
+mod faults;
 mod fixture;
 mod process;
 mod publishing;
 mod purge;
 mod reader;
 mod recovery;
+mod servers;
+mod shards;
 mod standby;
 mod unpublishable;

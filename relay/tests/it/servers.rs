@@ -1,0 +1,69 @@
+//! Servers of a fault test's own: to be stopped, killed and restarted, while the other
+//! tests' servers go on.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::process::free_port;
+
+/// MongoDB and Kafka; killed when dropped.
+pub struct Servers {
+    /// Their folder, beside the other sets'.
+    name: &'static str,
+    mongodb: u16,
+    kafka: u16,
+    controller: u16,
+}
+
+impl Servers {
+    /// Empty and running.
+    pub fn start(name: &'static str) -> Self {
+        let servers = Self {
+            name,
+            mongodb: free_port(),
+            kafka: free_port(),
+            controller: free_port(),
+        };
+        servers.stack("wipe", &["mongodb", "kafka"]);
+        servers.stack("start", &["mongodb", "kafka"]);
+        servers
+    }
+
+    pub fn mongodb_url(&self) -> String {
+        format!("mongodb://127.0.0.1:{}/?replicaSet=rs0", self.mongodb)
+    }
+
+    pub fn kafka(&self) -> String {
+        format!("127.0.0.1:{}", self.kafka)
+    }
+
+    /// `deploy/local/stack COMMAND NAME...` on this set.
+    pub fn stack(&self, command: &str, names: &[&str]) {
+        let done = self.call(command, names);
+        assert!(done, "stack {command} {names:?}");
+    }
+
+    fn call(&self, command: &str, names: &[&str]) -> bool {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut call = Command::new(root.join("deploy/local/stack"));
+        call.arg(command)
+            .args(names)
+            .env("STACK_DIR", root.join(".stack").join(self.name))
+            .env("STACK_SERVERS", root.join(".stack/servers"))
+            .env("MONGODB_PORT", self.mongodb.to_string())
+            .env("KAFKA_PORT", self.kafka.to_string())
+            .env("KAFKA_CONTROLLER_PORT", self.controller.to_string())
+            // The smallest there is, so that it can be made to roll.
+            .env("MONGODB_OPLOG_MB", "990")
+            .env("MONGODB_CACHE_GB", "0.5")
+            .stdout(Stdio::null());
+        call.status().unwrap().success()
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        self.call("kill", &["mongodb", "kafka"]);
+        self.call("wipe", &["mongodb", "kafka"]);
+    }
+}
