@@ -28,6 +28,12 @@ pub enum ApiError {
     StateConflict(String),
     #[error("{0}")]
     Duplicate(&'static str),
+    /// The caller named a version that is no longer current.
+    #[error("the version is {0} by now")]
+    VersionConflict(i64),
+    /// Another request with the same Idempotency-Key was faster; its answer is there.
+    #[error("the same request is being answered")]
+    AlreadyAnswered,
     #[error("too many requests")]
     RateLimited { retry_after_seconds: u64 },
     #[error("the method is not allowed here")]
@@ -78,6 +84,8 @@ impl ApiError {
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND"),
             Self::StateConflict(_) => (StatusCode::CONFLICT, "STATE_CONFLICT"),
             Self::Duplicate(_) => (StatusCode::CONFLICT, "DUPLICATE_RESOURCE"),
+            Self::VersionConflict(_) => (StatusCode::CONFLICT, "VERSION_CONFLICT"),
+            Self::AlreadyAnswered => (StatusCode::SERVICE_UNAVAILABLE, "INTERNAL_ERROR"),
             Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "VALIDATION_ERROR"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "VALIDATION_ERROR"),
@@ -92,7 +100,7 @@ impl ApiError {
             Self::RateLimited {
                 retry_after_seconds,
             } => Some(*retry_after_seconds),
-            Self::Unavailable { .. } => Some(1),
+            Self::Unavailable { .. } | Self::AlreadyAnswered => Some(1),
             _ => None,
         }
     }

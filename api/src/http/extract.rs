@@ -9,9 +9,16 @@ use shared::Id;
 
 use super::objects::ObjectsOnly;
 use super::{ApiError, Details};
+use crate::store::{IdempotencyKey, Once};
 
 /// A JSON body that was parsed and keeps every rule of its type.
 pub struct Body<T>(pub T);
+
+/// A [`Body`] that makes something, and the Idempotency-Key by which it makes it once.
+pub struct Creation<T> {
+    pub request: T,
+    pub once: Once,
+}
 
 /// As [`Body`], where sending none is the same as sending `{}`.
 pub struct OptionalBody<T>(pub T);
@@ -32,6 +39,23 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         require_json(request.headers())?;
         parse_json(&read(request, state).await?).map(Self)
+    }
+}
+
+impl<S, T> FromRequest<S> for Creation<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Validate<Context = ()>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        require_json(request.headers())?;
+        let key = IdempotencyKey::from_request(&request)?;
+        let bytes = read(request, state).await?;
+        let request = parse_json(&bytes)?;
+        let once = Once::new(key, &bytes)?;
+        Ok(Self { request, once })
     }
 }
 

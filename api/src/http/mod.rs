@@ -6,10 +6,12 @@ mod extract;
 mod identity;
 mod objects;
 mod observe;
+mod precondition;
 mod respond;
 
 pub use errors::{ApiError, Details};
-pub use extract::{Body, EntityId, OptionalBody, Query};
+pub use extract::{Body, Creation, EntityId, OptionalBody, Query};
 pub use identity::{CallingParty, CallingSupplier, CallingUser, MaybeCallingSupplier};
 pub use observe::observe;
-pub use respond::{Deleted, Written};
+pub use precondition::Expected;
+pub use respond::{Deleted, Found, Written};

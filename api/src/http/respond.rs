@@ -1,12 +1,15 @@
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use shared::document::Document;
 
-use crate::store::Committed;
+use crate::store::{Committed, Remembered};
 
 /// Names the event that a write stored: the thread to pull on in every later log.
 const EVENT_ID: &str = "x-event-id";
+/// Tells an answer that was given before from one that was made now.
+const REPLAYED: &str = "idempotent-replayed";
 
 /// The answer to a write that leaves a document: the whole of it.
 pub struct Written<T> {
@@ -36,19 +39,65 @@ impl<T> Written<T> {
 /// The answer to a write that leaves none: 204 without a body.
 pub struct Deleted(pub Committed);
 
+/// The answer to a read of one document, with its version to name in If-Match.
+pub struct Found<T> {
+    version: i64,
+    body: T,
+}
+
+impl<D: Document> Found<D> {
+    pub fn document(document: D) -> Self {
+        Self::version(document.version(), document)
+    }
+}
+
+impl<T> Found<T> {
+    /// For a body that is more, or less, than the document.
+    pub fn version(version: i64, body: T) -> Self {
+        Self { version, body }
+    }
+}
+
+/// The entity tag of a version: the version itself.
+fn etag(version: i64) -> String {
+    format!("\"{version}\"")
+}
+
+fn about(committed: &Committed) -> [(&'static str, String); 2] {
+    [
+        (EVENT_ID, committed.event_id.to_string()),
+        (header::ETAG.as_str(), etag(committed.version)),
+    ]
+}
+
 impl<T: Serialize> IntoResponse for Written<T> {
     fn into_response(self) -> Response {
-        let event_id = [(EVENT_ID, self.committed.event_id.to_string())];
-        (self.status, event_id, Json(self.document)).into_response()
+        let headers = about(&self.committed);
+        (self.status, headers, Json(self.document)).into_response()
     }
 }
 
 impl IntoResponse for Deleted {
     fn into_response(self) -> Response {
-        (
-            StatusCode::NO_CONTENT,
-            [(EVENT_ID, self.0.event_id.to_string())],
-        )
-            .into_response()
+        let event_id = [(EVENT_ID, self.0.event_id.to_string())];
+        (StatusCode::NO_CONTENT, event_id).into_response()
+    }
+}
+
+impl<T: Serialize> IntoResponse for Found<T> {
+    fn into_response(self) -> Response {
+        ([(header::ETAG, etag(self.version))], Json(self.body)).into_response()
+    }
+}
+
+/// The first answer once more, byte for byte.
+impl IntoResponse for Remembered {
+    fn into_response(self) -> Response {
+        let json = [
+            (header::CONTENT_TYPE.as_str(), "application/json"),
+            (REPLAYED, "true"),
+        ];
+        let headers = about(&self.committed);
+        (StatusCode::CREATED, headers, json, self.body).into_response()
     }
 }

@@ -10,13 +10,15 @@ mod suppliers;
 mod users;
 
 use axum::Router;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use shared::Id;
 use shared::document::{Document, User};
 use shared::process::Health;
 
-use crate::http::ApiError;
+use crate::http::{ApiError, Written};
 use crate::password::PasswordHashing;
-use crate::store::Store;
+use crate::store::{Once, Store};
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -36,6 +38,27 @@ pub fn rest() -> Router<App> {
         .merge(orders::routes())
         .merge(order_steps::routes())
         .merge(posts::routes())
+}
+
+/// Makes something, unless this request did so before: then its first answer is given
+/// again. Of many at once one makes it, and the others get its answer.
+async fn make_once<T: Serialize>(
+    store: &Store,
+    once: &Once,
+    make: impl Future<Output = Result<Written<T>, ApiError>>,
+) -> Result<Response, ApiError> {
+    if let Some(first) = store.recall(once).await? {
+        return Ok(first.into_response());
+    }
+    match make.await {
+        Err(ApiError::AlreadyAnswered) => {
+            let first = store.recall(once).await?;
+            first
+                .map(IntoResponse::into_response)
+                .ok_or(ApiError::AlreadyAnswered)
+        }
+        made => made.map(IntoResponse::into_response),
+    }
 }
 
 /// The calling user, who must be live.

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use mongodb::bson::doc;
@@ -9,8 +9,8 @@ use shared::Id;
 use shared::document::{Order, Product};
 use shared::event::EventType;
 
-use super::{App, live_user};
-use crate::http::{ApiError, Body, CallingUser, EntityId, Query, Written};
+use super::{App, live_user, make_once};
+use crate::http::{ApiError, CallingUser, Creation, EntityId, Found, Query, Written};
 use crate::requests::{CreateOrder, ListOrders, Page};
 use crate::store::{Attempt, Cause, CommitError, Constraint, NoSecrets, Store, Write};
 
@@ -24,22 +24,26 @@ async fn create(
     State(app): State<App>,
     CallingUser(user): CallingUser,
     cause: Cause,
-    Body(request): Body<CreateOrder>,
-) -> Result<impl IntoResponse, ApiError> {
-    let customer = live_user(&app.store, user).await?;
-    let products = ordered_products(&app.store, &request).await?;
-    let attempt = || async {
-        let mut write = Write::new(&cause);
-        let order = request.to_document(&customer, &products, write.moment)?;
-        write.create(&order, &NoSecrets {}, EventType::OrderCreated)?;
-        match app.store.commit(write).await {
-            // The number was drawn before: draw another one.
-            Err(CommitError::Duplicate(Constraint::OrderNumber)) => Err(Attempt::Stale),
-            outcome => Ok((order, outcome?)),
-        }
+    Creation { request, once }: Creation<CreateOrder>,
+) -> Result<Response, ApiError> {
+    let make = async {
+        let customer = live_user(&app.store, user).await?;
+        let products = ordered_products(&app.store, &request).await?;
+        let attempt = || async {
+            let mut write = Write::new(&cause);
+            let order = request.to_document(&customer, &products, write.moment)?;
+            write.create(&order, &NoSecrets {}, EventType::OrderCreated)?;
+            write.remember(&once, &order)?;
+            match app.store.commit(write).await {
+                // The number was drawn before: draw another one.
+                Err(CommitError::Duplicate(Constraint::OrderNumber)) => Err(Attempt::Stale),
+                outcome => Ok((order, outcome?)),
+            }
+        };
+        let (order, committed) = app.store.until_current(attempt).await?;
+        Ok(Written::created(order, committed))
     };
-    let (order, committed) = app.store.until_current(attempt).await?;
-    Ok(Written::created(order, committed))
+    make_once(&app.store, &once, make).await
 }
 
 /// What the order names, by id; what is missing or deleted is not in it.
@@ -76,10 +80,10 @@ async fn read(
     State(app): State<App>,
     EntityId(id): EntityId,
     CallingUser(user): CallingUser,
-) -> Result<Json<Order>, ApiError> {
-    let order = app.store.get(id).await?;
+) -> Result<Found<Order>, ApiError> {
+    let order: Order = app.store.get(id).await?;
     require_buyer(&order, user)?;
-    Ok(Json(order))
+    Ok(Found::document(order))
 }
 
 /// Whose order it is not learns nothing of it, not even that it exists.

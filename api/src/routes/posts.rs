@@ -1,5 +1,5 @@
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use mongodb::bson::doc;
@@ -7,8 +7,10 @@ use shared::Id;
 use shared::document::Post;
 use shared::event::EventType;
 
-use super::{App, live_user};
-use crate::http::{ApiError, Body, CallingUser, Deleted, EntityId, Query, Written};
+use super::{App, live_user, make_once};
+use crate::http::{
+    ApiError, Body, CallingUser, Creation, Deleted, EntityId, Found, Query, Written,
+};
 use crate::requests::{CreatePost, ListPosts, Page, UpdatePost};
 use crate::store::{Cause, NoSecrets, Write};
 
@@ -23,14 +25,18 @@ async fn create(
     State(app): State<App>,
     CallingUser(user): CallingUser,
     cause: Cause,
-    Body(request): Body<CreatePost>,
-) -> Result<impl IntoResponse, ApiError> {
-    let author = live_user(&app.store, user).await?;
-    let mut write = Write::new(&cause);
-    let post = request.into_document(&author, write.moment);
-    write.create(&post, &NoSecrets {}, EventType::PostCreated)?;
-    let committed = app.store.commit(write).await?;
-    Ok(Written::created(post, committed))
+    Creation { request, once }: Creation<CreatePost>,
+) -> Result<Response, ApiError> {
+    let make = async {
+        let author = live_user(&app.store, user).await?;
+        let mut write = Write::new(&cause);
+        let post = request.into_document(&author, write.moment);
+        write.create(&post, &NoSecrets {}, EventType::PostCreated)?;
+        write.remember(&once, &post)?;
+        let committed = app.store.commit(write).await?;
+        Ok(Written::created(post, committed))
+    };
+    make_once(&app.store, &once, make).await
 }
 
 async fn list(
@@ -48,8 +54,8 @@ async fn list(
         .map(Json)
 }
 
-async fn read(State(app): State<App>, EntityId(id): EntityId) -> Result<Json<Post>, ApiError> {
-    app.store.get(id).await.map(Json)
+async fn read(State(app): State<App>, EntityId(id): EntityId) -> Result<Found<Post>, ApiError> {
+    app.store.get(id).await.map(Found::document)
 }
 
 async fn update(

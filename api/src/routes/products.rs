@@ -1,5 +1,5 @@
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use mongodb::bson::{doc, serialize_to_bson};
@@ -7,8 +7,10 @@ use shared::Id;
 use shared::document::{Product, ProductAction, ProductStatus, Supplier};
 use shared::event::EventType;
 
-use super::App;
-use crate::http::{ApiError, Body, CallingSupplier, Deleted, EntityId, Query, Written};
+use super::{App, make_once};
+use crate::http::{
+    ApiError, Body, CallingSupplier, Creation, Deleted, EntityId, Found, Query, Written,
+};
 use crate::requests::{CreateProduct, ListProducts, Page, UpdateProduct};
 use crate::store::{Cause, NoSecrets, Write};
 
@@ -32,20 +34,24 @@ async fn create(
     State(app): State<App>,
     CallingSupplier(supplier): CallingSupplier,
     cause: Cause,
-    Body(request): Body<CreateProduct>,
-) -> Result<impl IntoResponse, ApiError> {
-    let attempt = || async {
-        // Read anew each time: the supplier may go while the product is made.
-        let supplier: Supplier = app.store.get(supplier).await?;
-        let mut write = Write::new(&cause);
-        let product = request.to_document(&supplier, write.moment);
-        write.create(&product, &NoSecrets {}, EventType::ProductCreated)?;
-        write.link(&product);
-        let committed = app.store.commit(write).await?;
-        Ok((product, committed))
+    Creation { request, once }: Creation<CreateProduct>,
+) -> Result<Response, ApiError> {
+    let make = async {
+        let attempt = || async {
+            // Read anew each time: the supplier may go while the product is made.
+            let supplier: Supplier = app.store.get(supplier).await?;
+            let mut write = Write::new(&cause);
+            let product = request.to_document(&supplier, write.moment);
+            write.create(&product, &NoSecrets {}, EventType::ProductCreated)?;
+            write.link(&product);
+            write.remember(&once, &product)?;
+            let committed = app.store.commit(write).await?;
+            Ok((product, committed))
+        };
+        let (product, committed) = app.store.until_current(attempt).await?;
+        Ok(Written::created(product, committed))
     };
-    let (product, committed) = app.store.until_current(attempt).await?;
-    Ok(Written::created(product, committed))
+    make_once(&app.store, &once, make).await
 }
 
 async fn list(
@@ -79,8 +85,8 @@ async fn list(
         .map(Json)
 }
 
-async fn read(State(app): State<App>, EntityId(id): EntityId) -> Result<Json<Product>, ApiError> {
-    app.store.get(id).await.map(Json)
+async fn read(State(app): State<App>, EntityId(id): EntityId) -> Result<Found<Product>, ApiError> {
+    app.store.get(id).await.map(Found::document)
 }
 
 async fn update(

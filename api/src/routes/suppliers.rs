@@ -1,5 +1,5 @@
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use mongodb::bson::doc;
@@ -8,8 +8,10 @@ use shared::Id;
 use shared::document::{Document, Product, ProductAction, ProductStatus, Supplier};
 use shared::event::EventType;
 
-use super::App;
-use crate::http::{ApiError, Body, Deleted, EntityId, MaybeCallingSupplier, Query, Written};
+use super::{App, make_once};
+use crate::http::{
+    ApiError, Body, Creation, Deleted, EntityId, Found, MaybeCallingSupplier, Query, Written,
+};
 use crate::requests::{CreateSupplier, Page, UpdateSupplier};
 use crate::store::{Attempt, BankingInfo, Cause, Committed, Store, SupplierSecrets, Write};
 
@@ -51,28 +53,30 @@ impl Answer {
 async fn create(
     State(app): State<App>,
     cause: Cause,
-    Body(mut request): Body<CreateSupplier>,
-) -> Result<impl IntoResponse, ApiError> {
-    let password_hash = app
-        .passwords
-        .hash(std::mem::take(&mut request.password))
-        .await?;
-    let banking_info = request.banking_info.take();
-    let mut write = Write::new(&cause);
-    let supplier = request.into_document(write.moment);
-    let secrets = SupplierSecrets {
-        password_hash,
-        banking_info: banking_info.clone(),
-    };
-    write.create(&supplier, &secrets, EventType::SupplierCreated)?;
-    let committed = app.store.commit(write).await?;
-    Ok(Written::created(
-        Answer {
+    Creation { mut request, once }: Creation<CreateSupplier>,
+) -> Result<Response, ApiError> {
+    let make = async {
+        let password_hash = app
+            .passwords
+            .hash(std::mem::take(&mut request.password))
+            .await?;
+        let banking_info = request.banking_info.take();
+        let mut write = Write::new(&cause);
+        let supplier = request.into_document(write.moment);
+        let secrets = SupplierSecrets {
+            password_hash,
+            banking_info: banking_info.clone(),
+        };
+        write.create(&supplier, &secrets, EventType::SupplierCreated)?;
+        let answer = Answer {
             supplier,
             banking_info,
-        },
-        committed,
-    ))
+        };
+        write.remember(&once, &answer)?;
+        let committed = app.store.commit(write).await?;
+        Ok(Written::created(answer, committed))
+    };
+    make_once(&app.store, &once, make).await
 }
 
 async fn list(
@@ -89,9 +93,11 @@ async fn read(
     State(app): State<App>,
     EntityId(id): EntityId,
     MaybeCallingSupplier(caller): MaybeCallingSupplier,
-) -> Result<Json<Answer>, ApiError> {
-    let supplier = app.store.get(id).await?;
-    Answer::to(caller, supplier, &app.store).await.map(Json)
+) -> Result<Found<Answer>, ApiError> {
+    let supplier: Supplier = app.store.get(id).await?;
+    let version = supplier.version;
+    let answer = Answer::to(caller, supplier, &app.store).await?;
+    Ok(Found::version(version, answer))
 }
 
 async fn update(
@@ -125,6 +131,7 @@ async fn delete(
 async fn remove_with_products(store: &Store, cause: &Cause, id: Id) -> Result<Committed, Attempt> {
     let mut supplier: Supplier = store.get(id).await?;
     let live = doc! { "supplier_id": id, "status": { "$ne": ProductStatus::Deleted.as_str() } };
+    cause.expected.check(supplier.version)?;
     let products: Vec<Product> = store.all(live).await?;
 
     let mut write = Write::new(cause);

@@ -1,13 +1,13 @@
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use mongodb::bson::doc;
 use shared::document::User;
 use shared::event::EventType;
 
-use super::App;
-use crate::http::{ApiError, Body, Deleted, EntityId, Query, Written};
+use super::{App, make_once};
+use crate::http::{ApiError, Body, Creation, Deleted, EntityId, Found, Query, Written};
 use crate::requests::{CreateUser, Page, UpdateUser};
 use crate::store::{Cause, UserSecrets, Write};
 
@@ -20,21 +20,25 @@ pub fn routes() -> Router<App> {
 async fn create(
     State(app): State<App>,
     cause: Cause,
-    Body(mut request): Body<CreateUser>,
-) -> Result<impl IntoResponse, ApiError> {
-    let password_hash = app
-        .passwords
-        .hash(std::mem::take(&mut request.password))
-        .await?;
-    let mut write = Write::new(&cause);
-    let user = request.into_document(write.moment);
-    write.create(
-        &user,
-        &UserSecrets { password_hash },
-        EventType::UserCreated,
-    )?;
-    let committed = app.store.commit(write).await?;
-    Ok(Written::created(user, committed))
+    Creation { mut request, once }: Creation<CreateUser>,
+) -> Result<Response, ApiError> {
+    let make = async {
+        let password_hash = app
+            .passwords
+            .hash(std::mem::take(&mut request.password))
+            .await?;
+        let mut write = Write::new(&cause);
+        let user = request.into_document(write.moment);
+        write.create(
+            &user,
+            &UserSecrets { password_hash },
+            EventType::UserCreated,
+        )?;
+        write.remember(&once, &user)?;
+        let committed = app.store.commit(write).await?;
+        Ok(Written::created(user, committed))
+    };
+    make_once(&app.store, &once, make).await
 }
 
 async fn list(
@@ -47,8 +51,8 @@ async fn list(
         .map(Json)
 }
 
-async fn read(State(app): State<App>, EntityId(id): EntityId) -> Result<Json<User>, ApiError> {
-    app.store.get(id).await.map(Json)
+async fn read(State(app): State<App>, EntityId(id): EntityId) -> Result<Found<User>, ApiError> {
+    app.store.get(id).await.map(Found::document)
 }
 
 async fn update(

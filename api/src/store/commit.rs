@@ -55,8 +55,12 @@ impl Store {
     /// # Errors
     /// See [`CommitError`].
     pub async fn commit(&self, write: Write) -> std::result::Result<Committed, CommitError> {
-        let event_id = write.events.first().map(|event| event.event_id);
-        let event_id = event_id.ok_or_else(|| CommitError::internal("a write without event"))?;
+        let event = write.events.first();
+        let event = event.ok_or_else(|| CommitError::internal("a write without event"))?;
+        let committed = Committed {
+            event_id: event.event_id,
+            version: event.version,
+        };
         let store = self.clone();
         let transaction = tokio::spawn(async move {
             let _timer = store.metrics.commit_seconds.start_timer();
@@ -69,7 +73,7 @@ impl Store {
                 .with_label_values(&[error.reason()])
                 .inc();
         }
-        outcome.map(|()| Committed { event_id })
+        outcome.map(|()| committed)
     }
 
     /// Reads a document, lets `change` turn it into a write, and commits that; from
@@ -79,7 +83,8 @@ impl Store {
     /// have, and decides alone on what it is given: it may run several times.
     ///
     /// # Errors
-    /// NotFound where there is no such document, what `change` refuses, and what
+    /// NotFound where there is no such document, VersionConflict where the caller named
+    /// another version, what `change` refuses, and what
     /// [`Store::commit`] fails with.
     pub async fn change<D: Document>(
         &self,
@@ -90,9 +95,14 @@ impl Store {
         let change = &change;
         let attempt = || async move {
             let mut document: D = self.get(id).await?;
+            let current = cause.expected.check(document.version());
             let mut write = Write::new(cause);
             document.advance(write.moment);
-            change(&mut document, &mut write)?;
+            match change(&mut document, &mut write) {
+                // What the state forbids may be allowed in the version that was meant.
+                Ok(()) | Err(ApiError::StateConflict(_)) if current.is_err() => current?,
+                allowed => allowed?,
+            }
             let committed = self.commit(write).await?;
             Ok((document, committed))
         };
@@ -180,7 +190,7 @@ impl Store {
     }
 
     async fn perform(&self, session: &mut ClientSession, operation: &Operation) -> Result<()> {
-        let documents = self.documents(operation.domain);
+        let documents = self.collection(operation.collection);
         let held = match &operation.action {
             Action::Insert(document) => {
                 documents.insert_one(document).session(session).await?;

@@ -12,10 +12,16 @@ pub enum Constraint {
     UserEmail,
     SupplierEmail,
     OrderNumber,
+    IdempotencyKey,
 }
 
 impl Constraint {
-    pub const ALL: [Self; 3] = [Self::UserEmail, Self::SupplierEmail, Self::OrderNumber];
+    pub const ALL: [Self; 4] = [
+        Self::UserEmail,
+        Self::SupplierEmail,
+        Self::OrderNumber,
+        Self::IdempotencyKey,
+    ];
 
     /// The name of its index, by which the server's error message tells it.
     pub fn index_name(self) -> &'static str {
@@ -23,6 +29,8 @@ impl Constraint {
             Self::UserEmail => "user_email_unique",
             Self::SupplierEmail => "supplier_email_unique",
             Self::OrderNumber => "order_number_unique",
+            // Ids of documents are drawn, never given: only a key's can be taken.
+            Self::IdempotencyKey => "_id_",
         }
     }
 }
@@ -108,6 +116,7 @@ impl From<CommitError> for ApiError {
             CommitError::Duplicate(Constraint::OrderNumber) => {
                 Self::internal("no free order number was found")
             }
+            CommitError::Duplicate(Constraint::IdempotencyKey) => Self::AlreadyAnswered,
             CommitError::TooLarge => Self::TooLarge,
             CommitError::Unavailable {
                 outcome_unknown, ..
@@ -177,7 +186,7 @@ mod tests {
                        dup key: { contact_info.primary_email: \" index: order_number_unique\" }";
         assert_eq!(constraint(message), Some(Constraint::UserEmail));
         assert_eq!(
-            constraint("E11000 duplicate key error index: _id_ dup key"),
+            constraint("E11000 duplicate key error index: other dup key"),
             None
         );
     }

@@ -3,6 +3,7 @@
 
 mod commit;
 mod error;
+mod once;
 mod read;
 mod schema;
 mod secrets;
@@ -22,6 +23,7 @@ use crate::metrics::Metrics;
 
 pub use commit::Attempt;
 pub use error::{CommitError, Constraint};
+pub use once::{IdempotencyKey, Once, Remembered};
 pub use secrets::{BankingInfo, NoSecrets, SupplierSecrets, UserSecrets};
 pub use write::{Cause, Committed, Write};
 
@@ -78,7 +80,11 @@ impl Store {
     }
 
     fn documents(&self, domain: Domain) -> Collection<RawDocumentBuf> {
-        self.database.collection(domain.collection())
+        self.collection(domain.collection())
+    }
+
+    fn collection(&self, name: &str) -> Collection<RawDocumentBuf> {
+        self.database.collection(name)
     }
 
     fn outbox(&self) -> Collection<RawDocumentBuf> {

@@ -68,14 +68,14 @@ impl Store {
         Ok(found.and_then(|secrets| secrets.banking_info))
     }
 
-    fn typed<T: DeserializeOwned + Send + Sync>(&self, name: &str) -> Collection<T> {
+    pub(super) fn typed<T: DeserializeOwned + Send + Sync>(&self, name: &str) -> Collection<T> {
         let options = mongodb::options::CollectionOptions::builder()
             .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
             .build();
         self.database.collection_with_options(name, options)
     }
 
-    async fn in_time<T>(
+    pub(super) async fn in_time<T>(
         &self,
         read: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<T, ApiError> {

@@ -1,4 +1,5 @@
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use mongodb::IndexModel;
 use mongodb::bson::{Document as Keys, doc};
@@ -6,7 +7,7 @@ use mongodb::error::Result;
 use mongodb::options::IndexOptions;
 use shared::event::Domain;
 
-use super::{Constraint, Store};
+use super::{Constraint, Store, once};
 
 /// Where the Python system kept its users.
 const LEGACY_USERS: &str = "User";
@@ -24,6 +25,8 @@ impl Store {
             let indexes = indexes(domain);
             self.documents(domain).create_indexes(indexes).await?;
         }
+        let keys = self.collection(once::COLLECTION);
+        keys.create_index(forgotten_after_a_day()).await?;
         // A transaction may create a collection, but two at once that do conflict.
         self.create_outbox().await?;
         self.prepared.store(true, Ordering::Release);
@@ -100,6 +103,17 @@ fn indexes(domain: Domain) -> Vec<IndexModel> {
 
 fn index(keys: Keys) -> IndexModel {
     IndexModel::builder().keys(keys).build()
+}
+
+/// The server takes a key away some time after this.
+fn forgotten_after_a_day() -> IndexModel {
+    let options = IndexOptions::builder()
+        .expire_after(Duration::from_secs(24 * 60 * 60))
+        .build();
+    IndexModel::builder()
+        .keys(doc! { "created_at": 1 })
+        .options(options)
+        .build()
 }
 
 fn unique(constraint: Constraint, keys: Keys) -> IndexModel {

@@ -9,6 +9,7 @@ use shared::{Id, Timestamp};
 use uuid::Uuid;
 
 use super::error::CommitError;
+use crate::http::{ApiError, Expected};
 
 /// The largest event, in bytes, that the topics are made to take. A document that
 /// would outgrow it is refused, rather than stored with an event that nobody can
@@ -20,6 +21,8 @@ const MAX_PAYLOAD_BYTES: usize = 4 * 1024 * 1024;
 pub struct Cause {
     /// W3C Trace Context, handed on in the event.
     pub traceparent: Option<String>,
+    /// The versions that the caller wants changed.
+    pub expected: Expected,
 }
 
 /// An open write: operations on documents, each with its precondition and its
@@ -39,15 +42,16 @@ pub struct Write {
     pub(super) events: Vec<OutboxRecord>,
 }
 
-/// What a commit gave: the id of the write's first event.
+/// What a commit gave: the id of the write's first event, and its document's version.
 #[derive(Debug, Clone, Copy)]
 pub struct Committed {
     pub event_id: Uuid,
+    pub version: i64,
 }
 
 #[derive(Debug)]
 pub(super) struct Operation {
-    pub domain: Domain,
+    pub collection: &'static str,
     pub action: Action,
 }
 
@@ -137,7 +141,8 @@ impl Write {
     }
 
     fn push(&mut self, domain: Domain, action: Action) {
-        self.operations.push(Operation { domain, action });
+        let collection = domain.collection();
+        self.operations.push(Operation { collection, action });
     }
 
     fn announce<D: Document>(&mut self, document: &D, event: EventType) -> Result<(), CommitError> {
@@ -203,14 +208,18 @@ fn version_filter(id: Id, version: i64) -> Fields {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Cause {
-    type Rejection = std::convert::Infallible;
+    type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let traceparent = parts.headers.get("traceparent");
         let traceparent = traceparent
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
-        Ok(Self { traceparent })
+        let expected = Expected::from_headers(&parts.headers)?;
+        Ok(Self {
+            traceparent,
+            expected,
+        })
     }
 }
 

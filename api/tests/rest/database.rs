@@ -7,13 +7,14 @@ use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 use mongodb::{Client, Collection};
 
 /// Everything the API keeps, in the order in which a snapshot lists it.
-const COLLECTIONS: [&str; 6] = [
+const COLLECTIONS: [&str; 7] = [
     "users",
     "suppliers",
     "products",
     "orders",
     "posts",
     "outbox",
+    "idempotency_keys",
 ];
 
 pub struct Database {

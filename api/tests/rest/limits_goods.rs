@@ -124,7 +124,7 @@ async fn all_broken_rules_are_named_at_once() {
 async fn variants_may_be_called_anything_that_can_be_stored() {
     let api = Api::start().await;
     let supplier = api.supplier().await;
-    for name in ["a.b", "$price", "", " ", "ü/ñ", "_id", "$set", "a\"b\\c"] {
+    for name in ["a.b", "$price", " ", "ü/ñ", "_id", "$set", "a\"b\\c"] {
         let mut body = new_product();
         body["variants"] = json!({ name: variant("V", 5) });
         let product = api

@@ -20,6 +20,7 @@ mod harness;
 mod proxy;
 
 mod envelope;
+mod idempotency;
 mod legacy;
 mod life;
 mod limits;
@@ -35,3 +36,4 @@ mod refusals;
 mod smallest;
 mod states;
 mod suppliers;
+mod versions;

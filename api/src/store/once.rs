@@ -1,0 +1,146 @@
+//! Idempotency-Key: a client that lost the answer asks again and gets the first one.
+//!
+//! The answer is stored in the transaction of the write that it answers, so it is there
+//! exactly if the write is, whatever happens to the process in between.
+
+use axum::extract::Request;
+use mongodb::bson::{Document as Fields, doc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::write::Action;
+use super::{CommitError, Committed, Store, Write};
+use crate::http::ApiError;
+
+pub(super) const COLLECTION: &str = "idempotency_keys";
+const HEADER: &str = "Idempotency-Key";
+const MAX_KEY_LENGTH: usize = 255;
+
+/// A client's name for one request: its own, and one for each path.
+pub struct IdempotencyKey(Option<String>);
+
+/// A request that happens once; or as often as it is sent, without a key.
+pub struct Once(Option<Named>);
+
+struct Named {
+    id: String,
+    /// Tells the same request from another one under the same key.
+    fingerprint: String,
+}
+
+/// The first answer to a request.
+pub struct Remembered {
+    pub committed: Committed,
+    pub body: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    fingerprint: String,
+    event_id: String,
+    version: i64,
+    body: String,
+}
+
+impl IdempotencyKey {
+    /// # Errors
+    /// Validation for a key that is given twice, empty, longer than 255 characters or
+    /// not printable ASCII.
+    pub fn from_request(request: &Request) -> Result<Self, ApiError> {
+        let headers = request.headers();
+        let mut keys = headers.get_all(HEADER).iter();
+        let Some(key) = keys.next() else {
+            return Ok(Self(None));
+        };
+        let key = key.to_str().unwrap_or_default();
+        if keys.next().is_some() || !(1..=MAX_KEY_LENGTH).contains(&key.len()) {
+            return Err(ApiError::invalid(
+                HEADER,
+                "expected one key of 1 to 255 printable ASCII characters",
+            ));
+        }
+        let caller = ["x-user-id", "x-supplier-id"].map(|name| {
+            let value = headers.get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().trim().to_lowercase()
+        });
+        let path = request.uri().path();
+        Ok(Self(Some(format!("{path} {} {key}", caller.join(" ")))))
+    }
+}
+
+impl Once {
+    /// # Errors
+    /// Validation where the body is no JSON.
+    pub fn new(key: IdempotencyKey, body: &[u8]) -> Result<Self, ApiError> {
+        let Some(id) = key.0 else {
+            return Ok(Self(None));
+        };
+        let mut body: serde_json::Value = serde_json::from_slice(body)
+            .map_err(|error| ApiError::invalid("body", error.to_string()))?;
+        // A plain hash of the password would be a way around the slow one.
+        if let Some(fields) = body.as_object_mut() {
+            fields.remove("password");
+        }
+        let digest = Sha256::digest(body.to_string());
+        let fingerprint = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self(Some(Named { id, fingerprint })))
+    }
+}
+
+impl Store {
+    /// The answer that this request was given before.
+    ///
+    /// # Errors
+    /// Validation where the key was used for another request.
+    pub async fn recall(&self, once: &Once) -> Result<Option<Remembered>, ApiError> {
+        let Some(named) = &once.0 else {
+            return Ok(None);
+        };
+        let keys = self.typed::<Stored>(COLLECTION);
+        let query = keys.find_one(doc! { "_id": &named.id });
+        let Some(stored) = self.in_time(async { Ok(query.await?) }).await? else {
+            return Ok(None);
+        };
+        if stored.fingerprint != named.fingerprint {
+            return Err(ApiError::invalid(
+                HEADER,
+                "the key was used for another request",
+            ));
+        }
+        let event_id = Uuid::parse_str(&stored.event_id).map_err(ApiError::internal)?;
+        let version = stored.version;
+        Ok(Some(Remembered {
+            committed: Committed { event_id, version },
+            body: stored.body,
+        }))
+    }
+}
+
+impl Write {
+    /// Stores the answer with what it answers. Precondition: the key is not used yet.
+    pub fn remember<T: Serialize>(&mut self, once: &Once, answer: &T) -> Result<(), CommitError> {
+        let (Some(named), Some(event)) = (&once.0, self.events.first()) else {
+            return Ok(());
+        };
+        let key: Fields = doc! {
+            "_id": &named.id,
+            "fingerprint": &named.fingerprint,
+            "event_id": event.event_id.to_string(),
+            "version": event.version,
+            "body": serde_json::to_string(answer).map_err(CommitError::internal)?,
+            "created_at": self.moment,
+        };
+        let key = (&key).try_into().map_err(CommitError::internal)?;
+        // First of all, so that a repeated request meets its key before anything else
+        // that it would repeat, such as an e-mail address.
+        self.operations.insert(
+            0,
+            super::write::Operation {
+                collection: COLLECTION,
+                action: Action::Insert(key),
+            },
+        );
+        Ok(())
+    }
+}
