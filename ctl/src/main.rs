@@ -4,6 +4,7 @@
 //! says with its exit code how it ended; `outboxctl help COMMAND` is the manual.
 
 mod dlq;
+mod load;
 mod offsets;
 mod replay;
 mod rest;
@@ -44,6 +45,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Dlq(dlq::DlqArgs),
+    Load(load::LoadArgs),
     Replay(replay::ReplayArgs),
     Seed(seed::SeedArgs),
     Status(status::StatusArgs),
@@ -85,6 +87,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
             dlq::run(args, &mut out).await?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Load(args) => Ok(load::run(args, &terminal, &mut out).await?),
         Command::Replay(args) => Ok(replay::run(args, &terminal, &mut out).await?),
         Command::Seed(args) => {
             seed::run(args, &terminal, &mut out).await?;
@@ -95,5 +98,17 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Ok(code) => Ok(code),
             Err(error) => Ok(failed(&error, verify::NOT_COMPARED)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
     }
 }

@@ -51,6 +51,9 @@ impl Offsets {
             .set("enable.auto.commit", "false")
             .set("isolation.level", "read_committed")
             .set("enable.partition.eof", "true")
+            // A broker answers a connection's requests in turn: whatever is asked
+            // while a fetch waits for more records waits with it.
+            .set("fetch.wait.max.ms", "5")
             .create()?;
         let metadata = consumer.fetch_metadata(None, PATIENCE)?;
         Ok(Self { consumer, metadata })
@@ -127,9 +130,15 @@ impl Offsets {
             assignment.add_partition_offset(&range.topic, range.partition, from)?;
         }
         self.consumer.assign(&assignment)?;
+        let records = self.drain(assignment.count());
+        self.consumer.unassign()?;
+        records
+    }
+
+    fn drain(&self, partitions: usize) -> KafkaResult<Option<u64>> {
         let deadline = Instant::now() + READING;
         let (mut records, mut ended) = (0, 0);
-        while ended < assignment.count() {
+        while ended < partitions {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.consumer.poll(left) {
                 Some(Ok(_)) => records += 1,

@@ -1,5 +1,6 @@
 //! The API as its clients see it: one request, tried again while the server is away.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode, header::RETRY_AFTER};
@@ -102,18 +103,31 @@ impl RestClient {
         }
     }
 
-    async fn attempt(&self, request: &Request, repeated: bool) -> Result<Value, RestError> {
-        let mut builder = self.http.request(
-            request.method.clone(),
-            format!("{}{}", self.base, request.path),
-        );
+    /// Sends `request` once and answers whatever the server does.
+    ///
+    /// # Errors
+    /// [`RestError::Unreachable`].
+    pub async fn answer(&self, request: &Request) -> Result<(StatusCode, String), RestError> {
+        let response = self.dispatch(request).await?;
+        let status = response.status();
+        let body = response.text().await.map_err(RestError::Unreachable)?;
+        Ok((status, body))
+    }
+
+    async fn dispatch(&self, request: &Request) -> Result<reqwest::Response, RestError> {
+        let url = format!("{}{}", self.base, request.path);
+        let mut builder = self.http.request(request.method.clone(), url);
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
         }
         if let Some(body) = &request.body {
             builder = builder.json(body);
         }
-        let response = builder.send().await.map_err(RestError::Unreachable)?;
+        builder.send().await.map_err(RestError::Unreachable)
+    }
+
+    async fn attempt(&self, request: &Request, repeated: bool) -> Result<Value, RestError> {
+        let response = self.dispatch(request).await?;
         let status = response.status();
         if is_busy(status) {
             // The server said how long. That wait belongs to this attempt; the
@@ -136,11 +150,18 @@ impl RestClient {
         if body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_str(&body).map_err(|error| RestError::Unintelligible {
-            method: request.method.clone(),
-            path: request.path.clone(),
-            reason: error.to_string(),
-        })
+        serde_json::from_str(&body).map_err(|error| request.unintelligible(error))
+    }
+}
+
+impl Request {
+    /// The error of an answer that the contract does not know.
+    pub fn unintelligible(&self, reason: impl Display) -> RestError {
+        RestError::Unintelligible {
+            method: self.method.clone(),
+            path: self.path.clone(),
+            reason: reason.to_string(),
+        }
     }
 }
 

@@ -70,6 +70,11 @@ impl Progress {
         }
     }
 
+    /// What the bar says beside its figures; too fleeting to be told in lines.
+    pub fn note(&self, text: String) {
+        self.bar.set_message(text);
+    }
+
     pub fn advance(&self, steps: u64) {
         self.bar.inc(steps);
         if !self.bar.is_hidden() {

@@ -1,20 +1,17 @@
 //! `outboxctl dlq`: records that the projector could not apply.
 
+mod actions;
 mod letters;
 mod print;
 
 use std::io::Write;
 
 use clap::{Args, Subcommand};
-use projector::dead_letter::{DeadLetter, TOPIC, redrive_producer};
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
+use projector::dead_letter::DeadLetter;
 use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use shared::process::KafkaSettings;
 
-use self::letters::{Letters, Place};
-use crate::servers;
+use self::letters::Place;
 
 /// Look at dead letters, send them back, or drop them.
 ///
@@ -131,146 +128,14 @@ pub async fn run(args: DlqArgs, out: &mut impl Write) -> Result<(), DlqError> {
             filter,
             limit,
             json,
-        } => list(kafka, &filter, limit, json, out).await,
-        Command::Show { letter, raw } => show(kafka, letter, raw, out).await,
+        } => actions::list(kafka, &filter, limit, json, out).await,
+        Command::Show { letter, raw } => actions::show(kafka, letter, raw, out).await,
         Command::Redrive {
             letters,
             all: false,
             ..
-        } => redrive(kafka, &letters, out).await,
-        Command::Redrive { filter, .. } => redrive_all(kafka, &filter, out).await,
-        Command::Drop { through, .. } => drop_letters(kafka, through, out).await,
+        } => actions::redrive(kafka, &letters, out).await,
+        Command::Redrive { filter, .. } => actions::redrive_all(kafka, &filter, out).await,
+        Command::Drop { through, .. } => actions::drop_letters(kafka, through, out).await,
     }
-}
-
-async fn list(
-    kafka: &KafkaSettings,
-    filter: &Filter,
-    limit: usize,
-    json: bool,
-    out: &mut impl Write,
-) -> Result<(), DlqError> {
-    let mut letters = Letters::all(kafka).await?;
-    let mut table = print::table();
-    let mut listed = 0;
-    while let Some((place, letter)) = letters.next().await? {
-        let passes = letter
-            .as_ref()
-            .map_or(filter.is_empty(), |it| filter.lets_pass(it));
-        if !passes {
-            continue;
-        }
-        if listed == limit {
-            tracing::warn!(limit, "there are more letters: see --limit");
-            break;
-        }
-        listed += 1;
-        match json {
-            true => writeln!(out, "{}", print::json(place, &letter))?,
-            false => table.row(print::row(place, &letter)),
-        }
-    }
-    match (json, listed) {
-        (true, _) => {}
-        (false, 0) => writeln!(out, "no dead letters")?,
-        (false, _) => write!(out, "{table}")?,
-    }
-    Ok(())
-}
-
-async fn find(kafka: &KafkaSettings, place: Place) -> Result<DeadLetter, DlqError> {
-    match Letters::at(kafka, place).await? {
-        None => Err(DlqError::NoSuchLetter(place)),
-        Some(letter) => letter.map_err(|error| DlqError::NotALetter {
-            place,
-            reason: error.to_string(),
-        }),
-    }
-}
-
-async fn show(
-    kafka: &KafkaSettings,
-    place: Place,
-    raw: bool,
-    out: &mut impl Write,
-) -> Result<(), DlqError> {
-    let letter = find(kafka, place).await?;
-    match raw {
-        true => out.write_all(letter.value.as_deref().unwrap_or_default())?,
-        false => print::show(place, &letter, out)?,
-    }
-    Ok(())
-}
-
-async fn redrive(
-    kafka: &KafkaSettings,
-    places: &[Place],
-    out: &mut impl Write,
-) -> Result<(), DlqError> {
-    let producer = redrive_producer(kafka)?;
-    for place in places {
-        let letter = find(kafka, *place).await?;
-        letter.redrive(&producer).await?;
-        writeln!(out, "{place} sent back to {}", letter.origin_topic)?;
-    }
-    Ok(())
-}
-
-async fn redrive_all(
-    kafka: &KafkaSettings,
-    filter: &Filter,
-    out: &mut impl Write,
-) -> Result<(), DlqError> {
-    let producer = redrive_producer(kafka)?;
-    let mut letters = Letters::all(kafka).await?;
-    let mut sent = 0;
-    while let Some((place, letter)) = letters.next().await? {
-        match letter {
-            Ok(letter) if filter.lets_pass(&letter) => {
-                letter.redrive(&producer).await?;
-                sent += 1;
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(letter = %place, %error, "left where it is"),
-        }
-    }
-    writeln!(out, "{sent} sent back")?;
-    Ok(())
-}
-
-async fn drop_letters(
-    kafka: &KafkaSettings,
-    through: Option<Place>,
-    out: &mut impl Write,
-) -> Result<(), DlqError> {
-    let mut before = TopicPartitionList::new();
-    match through {
-        Some(place) => {
-            find(kafka, place).await?;
-            let after = Offset::Offset(place.offset + 1);
-            before.add_partition_offset(&kafka.topic(TOPIC), place.partition, after)?;
-        }
-        None => {
-            for (partition, end) in Letters::all(kafka).await?.ends() {
-                let end = Offset::Offset(end);
-                before.add_partition_offset(&kafka.topic(TOPIC), partition, end)?;
-            }
-        }
-    }
-    if before.count() == 0 {
-        writeln!(out, "no dead letters")?;
-        return Ok(());
-    }
-    let admin: AdminClient<DefaultClientContext> = servers::kafka(kafka).create()?;
-    let options = AdminOptions::new().operation_timeout(Some(servers::PATIENCE));
-    for partition in admin.delete_records(&before, &options).await?.elements() {
-        partition.error()?;
-        writeln!(
-            out,
-            "partition {}: all before {:?} dropped",
-            partition.partition(),
-            partition.offset()
-        )?;
-    }
-    Ok(())
 }

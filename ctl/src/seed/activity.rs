@@ -43,20 +43,30 @@ fn place(rng: &mut StdRng, order: Entity, buyer: &str, on_sale: &[Listed]) -> Ca
     let (mut items, mut products) = (Vec::new(), Vec::new());
     for _ in 0..rng.random_range(1..=4) {
         let product = one_of(rng, on_sale);
-        let choose = !product.variants.is_empty() && rng.random_bool(0.8);
-        items.push(json!({
-            "variant_name": choose.then(|| one_of(rng, &product.variants)),
-            "quantity": rng.random_range(1..=5),
-        }));
+        items.push(item(rng, &product.variants));
         products.push(product.entity);
     }
-    let home = town(rng);
-    let mut shipping_address = address(rng, home);
-    shipping_address["recipient_name"] = json!(buyer);
-    shipping_address["phone"] = json!(maybe(rng, 0.5, |rng| phone(rng, home)));
+    let shipping_address = shipping_address(rng, buyer);
     order
         .create(json!({"items": items, "shipping_address": shipping_address}))
         .with_products(products)
+}
+
+/// Without its product_id.
+pub fn item(rng: &mut StdRng, variants: &[String]) -> Value {
+    let choose = !variants.is_empty() && rng.random_bool(0.8);
+    json!({
+        "variant_name": choose.then(|| one_of(rng, variants)),
+        "quantity": rng.random_range(1..=5),
+    })
+}
+
+pub fn shipping_address(rng: &mut StdRng, recipient: &str) -> Value {
+    let home = town(rng);
+    let mut address = address(rng, home);
+    address["recipient_name"] = json!(recipient);
+    address["phone"] = json!(maybe(rng, 0.5, |rng| phone(rng, home)));
+    address
 }
 
 /// What becomes of every n-th post, in turn.
@@ -114,7 +124,7 @@ fn edit(rng: &mut StdRng) -> Action {
     Action::Update(json!({"text_content": format!("Edit: {}", one_of(rng, POST_TEXTS))}))
 }
 
-fn write(rng: &mut StdRng, number: usize, is_draft: bool) -> Value {
+pub fn write(rng: &mut StdRng, number: usize, is_draft: bool) -> Value {
     let post_type = *one_of(
         rng,
         &[

@@ -7,9 +7,10 @@ use shared::document::{ProductAction, ProductStatus};
 use shared::event::{Domain, EventType};
 
 use super::draw::{address, mailbox, maybe, one_of, phone, town};
+use super::people;
 use super::plan::{Action, Call, Entity, product_step};
 use super::product::{Draft, draft};
-use super::words::{FIRST_NAMES, LAST_NAMES, MAKERS, TITLES};
+use super::words::{MAKERS, TITLES};
 
 pub struct Catalogue {
     products: Vec<Listed>,
@@ -131,7 +132,7 @@ fn depart(number: usize, alive: usize) -> Call {
 }
 
 /// The trade name; beyond the table, with a number.
-fn maker(number: usize) -> String {
+pub fn maker(number: usize) -> String {
     let name = MAKERS[number % MAKERS.len()];
     match number / MAKERS.len() {
         0 => name.to_owned(),
@@ -153,11 +154,11 @@ fn sign_up(rng: &mut StdRng, number: usize, run: &str) -> Vec<Call> {
     chain
 }
 
-fn company(rng: &mut StdRng, number: usize, run: &str) -> Value {
+pub fn company(rng: &mut StdRng, number: usize, run: &str) -> Value {
     let name = maker(number);
     let seat = town(rng);
     let handle = mailbox(&name).replace('.', "_");
-    let contact = format!("{} {}", one_of(rng, FIRST_NAMES), one_of(rng, LAST_NAMES));
+    let contact = people::name(rng);
     json!({
         "password": format!("pass-{:016x}", rng.random::<u64>()),
         "contact_info": {

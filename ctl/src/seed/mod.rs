@@ -1,8 +1,9 @@
 //! `outboxctl seed`: a small shop with its history, written through REST.
 
 mod activity;
+pub mod bodies;
 mod catalogue;
-mod draw;
+pub mod draw;
 mod execute;
 mod people;
 mod plan;

@@ -36,7 +36,7 @@ pub fn plan(rng: &mut StdRng, count: usize, run: &str) -> People {
     };
     for number in 0..count {
         let user = Entity::new(Domain::User, number);
-        let name = format!("{} {}", one_of(rng, FIRST_NAMES), one_of(rng, LAST_NAMES));
+        let name = name(rng);
         let mut chain = vec![user.create(sign_up(rng, &name, number, run))];
         match FATES[number % FATES.len()] {
             Fate::Stays => {}
@@ -51,7 +51,11 @@ pub fn plan(rng: &mut StdRng, count: usize, run: &str) -> People {
     people
 }
 
-fn sign_up(rng: &mut StdRng, name: &str, number: usize, run: &str) -> Value {
+pub fn name(rng: &mut StdRng) -> String {
+    format!("{} {}", one_of(rng, FIRST_NAMES), one_of(rng, LAST_NAMES))
+}
+
+pub fn sign_up(rng: &mut StdRng, name: &str, number: usize, run: &str) -> Value {
     let home = town(rng);
     json!({
         "email": format!("{}.{number}+{run}@example.com", mailbox(name)),

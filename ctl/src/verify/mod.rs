@@ -13,6 +13,7 @@ mod replica;
 mod report;
 mod shape;
 mod source;
+mod text;
 
 #[cfg(test)]
 mod tests;
