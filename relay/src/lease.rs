@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::Relay;
 use crate::session::Ended;
+use crate::source::plain;
 
 /// By MongoDB's clock alone. A standby takes over this long after the leader's last
 /// sign of life, plus [`POLL`], plus the time to begin a session.
@@ -66,7 +67,7 @@ pub async fn acquire(relay: &Relay) -> Result<(), Ended> {
                 POLL
             }
             Err(error) => {
-                relay.mongodb.down(&error);
+                relay.mongodb.down(plain(&error));
                 waits.next().unwrap_or(POLL)
             }
         };

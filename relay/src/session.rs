@@ -19,7 +19,7 @@ use crate::producer::{InitError, TransactionError};
 use crate::publish::Publisher;
 use crate::read_back::ReadBackError;
 use crate::recover::{self, NO_CHECKPOINT};
-use crate::source::Identity;
+use crate::source::{Identity, plain};
 use crate::stage::Stage;
 use crate::tail::{Tail, TailError};
 use crate::topics;
@@ -29,7 +29,7 @@ use crate::topics;
 pub enum Ended {
     #[error("shutting down")]
     Stopped,
-    #[error("MongoDB: {0}")]
+    #[error("MongoDB: {}", plain(.0))]
     Mongo(#[from] mongodb::error::Error),
     #[error("change stream: {0}")]
     Tail(#[from] TailError),
@@ -229,8 +229,8 @@ async fn adopt(
 }
 
 async fn prepare_source(relay: &Relay) -> Result<Identity, Ended> {
-    let attempt = || relay.source.prepare();
-    let transient = |_: &mongodb::error::Error| Failure::Transient;
+    let attempt = async || relay.source.prepare().await.map_err(Ended::Mongo);
+    let transient = |_: &Ended| Failure::Transient;
     let prepared = retry(
         RetryPolicy::default(),
         &relay.shutdown,

@@ -127,6 +127,16 @@ impl Source {
     }
 }
 
+/// What went wrong in a line: the driver's own text repeats the server's whole answer.
+pub fn plain(error: &Error) -> String {
+    match error.kind.as_ref() {
+        ErrorKind::Command(failed) => {
+            format!("{} ({}): {}", failed.code_name, failed.code, failed.message)
+        }
+        kind => kind.to_string(),
+    }
+}
+
 /// The server's code of a command that failed.
 pub fn command_code(error: &Error) -> Option<i32> {
     match error.kind.as_ref() {

@@ -12,7 +12,7 @@ use crate::Relay;
 use crate::batch::{Batch, Event, Limits};
 use crate::position::{ClusterTime, Position, UnreadableToken};
 use crate::shard::Shard;
-use crate::source::command_code;
+use crate::source::{command_code, plain};
 
 /// How long the server waits for an event before it says that there is none. An idle
 /// relay's lag grows to twice this between two proofs of idleness.
@@ -28,7 +28,7 @@ pub enum TailError {
         reason: &'static str,
         detail: String,
     },
-    #[error(transparent)]
+    #[error("{}", plain(.0))]
     Mongo(Error),
     #[error("no answer from the change stream in {SILENCE:?}")]
     Silent,
@@ -41,7 +41,7 @@ impl From<Error> for TailError {
         match command_code(&error).and_then(lost_reason) {
             Some(reason) => Self::Lost {
                 reason,
-                detail: error.to_string(),
+                detail: plain(&error),
             },
             None => Self::Mongo(error),
         }
@@ -57,6 +57,13 @@ fn lost_reason(code: i32) -> Option<&'static str> {
         9 | 15 | 40647 => Some("malformed_token"),
         _ => None,
     }
+}
+
+/// An answer of the server that is no passing trouble of its own.
+fn is_refusal(error: &Error) -> bool {
+    command_code(error).is_some()
+        && !error.contains_label("RetryableReadError")
+        && !error.contains_label("ResumableChangeStreamError")
 }
 
 /// What one read found.
@@ -83,7 +90,15 @@ impl Tail {
     /// # Errors
     /// [`TailError::Lost`] where the server no longer reaches back to `from`.
     pub async fn open(relay: &Relay, from: Option<&Position>) -> Result<Self, TailError> {
-        Self::open_for(relay, relay.shard, from).await
+        match Self::open_for(relay, relay.shard, from).await {
+            // There are more codes for a token that is none than anybody lists. If it goes
+            // without the token, the token it was.
+            Err(TailError::Mongo(error)) if from.is_some() && is_refusal(&error) => {
+                Self::open_for(relay, relay.shard, None).await?;
+                Err(lost("refused_token", &plain(&error)))
+            }
+            opened => opened,
+        }
     }
 
     /// The events of all shards.
@@ -115,11 +130,9 @@ impl Tail {
             watch = watch.start_after(position.resume_token()?);
         }
         let asked_at = Timestamp::now();
-        let stream = watch.max_await_time(AWAIT).batch_size(1000).await?;
-        Ok(Self {
-            stream: stream.with_type(),
-            asked_at,
-        })
+        let opened = watch.max_await_time(AWAIT).batch_size(1000).await;
+        let stream = opened.map_err(TailError::from)?.with_type();
+        Ok(Self { stream, asked_at })
     }
 
     /// Where a stream that was just opened begins.

@@ -19,6 +19,11 @@ use crate::reader::{self, Seen};
 /// How long anything may take that happens at all; on two busy cores.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The tests that take minutes are asked for.
+pub fn chaos() -> bool {
+    std::env::var("RELAY_CHAOS").is_ok_and(|value| value == "1")
+}
+
 pub struct Pipeline {
     pub name: String,
     pub database: Database,

@@ -2,12 +2,14 @@
 //! own, so that all run side by side.
 
 #![allow(
+    clippy::print_stdout,
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
     reason = "a test fails by panicking"
 )]
 
+mod chaos;
 mod crashes;
 mod faults;
 mod fixture;

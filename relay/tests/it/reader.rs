@@ -9,6 +9,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message};
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use shared::event::Domain;
 
@@ -189,4 +190,39 @@ pub async fn delete(kafka: &str, topics: &[String]) {
             Err((topic, code)) => panic!("{topic}: {code}"),
         }
     }
+}
+
+pub async fn newest_checkpoint(kafka: &str, topic: &str) -> relay::checkpoint::Checkpoint {
+    let (consumer, topic) = (consumer(kafka), topic.to_owned());
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut assignment = TopicPartitionList::new();
+        assignment
+            .add_partition_offset(&topic, 0, Offset::Beginning)
+            .unwrap();
+        consumer.assign(&assignment).unwrap();
+        let mut newest = None;
+        loop {
+            match consumer.poll(Duration::from_secs(10)) {
+                Some(Ok(record)) => {
+                    newest = Some(relay::checkpoint::decode(record.payload().unwrap()).unwrap())
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => return newest.expect("no checkpoint"),
+                Some(Err(error)) => panic!("{error}"),
+                None => panic!("the end of {topic} was not reached"),
+            }
+        }
+    });
+    reading.await.unwrap()
+}
+
+pub async fn produce(kafka: &str, topic: &str, key: &str, value: &[u8]) {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .create()
+        .unwrap();
+    let record = FutureRecord::to(topic).partition(0).key(key).payload(value);
+    producer
+        .send(record, Duration::from_secs(20))
+        .await
+        .unwrap();
 }

@@ -1,3 +1,5 @@
+use relay::checkpoint::Progress;
+
 use crate::fixture::{Pipeline, assert_exactly_once, history, until};
 use crate::reader;
 
@@ -49,6 +51,84 @@ async fn a_collection_dropped_and_made_again_is_swept() {
         relay.metric("relay_outbox_pending_events").await == Some(0.0)
     })
     .await;
+    relay.kill();
+    pipeline.drop().await;
+}
+
+/// What a restored dump looks like: the same database, the collection made anew, older
+/// than what the topics already hold; and it is written to while the relay recovers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_restored_from_a_dump_is_swept() {
+    let pipeline = Pipeline::new("restored").await;
+    let mut written = history(50, 4);
+    pipeline.write(&written).await;
+    let relay = pipeline.launch();
+    pipeline.await_events(written.len()).await;
+    relay.kill();
+
+    pipeline.outbox().drop().await.unwrap();
+    let dump = &written[..120];
+    pipeline.write(dump).await;
+    let unpublished_in_the_dump = history(50, 2);
+    pipeline.write(&unpublished_in_the_dump).await;
+    let relay = pipeline.launch();
+    let meanwhile = history(500, 3);
+    for chunk in meanwhile.chunks(50) {
+        pipeline.write(chunk).await;
+    }
+    written.extend(unpublished_in_the_dump);
+    written.extend(meanwhile);
+    assert_exactly_once(&pipeline.await_events(written.len()).await, &written);
+    let lost = "relay_resume_token_lost_total{reason=\"other_database\"}";
+    assert_eq!(relay.metric(lost).await, Some(1.0));
+    until("nothing is pending", || async {
+        relay.metric("relay_outbox_pending_events").await == Some(0.0)
+    })
+    .await;
+    relay.kill();
+    pipeline.drop().await;
+}
+
+/// A token that MongoDB takes for none, in a checkpoint that is otherwise whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalid_token_is_swept_over() {
+    let pipeline = Pipeline::new("token").await;
+    let mut written = history(50, 4);
+    pipeline.write(&written).await;
+    let running = pipeline.start();
+    pipeline.await_events(written.len()).await;
+    running.stop().await;
+
+    let topic = pipeline.topic("outbox-relay-checkpoint");
+    let mut checkpoint = reader::newest_checkpoint(&pipeline.kafka, &topic).await;
+    let Progress::At(position) = &mut checkpoint.progress else {
+        panic!("{checkpoint:?}");
+    };
+    let data = position.token.get_str("_data").unwrap();
+    let broken = format!("{}FFFFFFFF", &data[..18]);
+    position.token.insert("_data", broken);
+    reader::produce(
+        &pipeline.kafka,
+        &topic,
+        &checkpoint.shard,
+        &checkpoint.encode().unwrap(),
+    )
+    .await;
+
+    let while_down = history(50, 2);
+    pipeline.write(&while_down).await;
+    written.extend(while_down);
+    let relay = pipeline.launch();
+    assert_exactly_once(&pipeline.await_events(written.len()).await, &written);
+    let (_, figures) = relay.get("/metrics").await.unwrap();
+    let lost: Vec<_> = figures
+        .lines()
+        .filter(|line| line.starts_with("relay_resume_token_lost_total"))
+        .collect();
+    assert!(
+        matches!(lost[..], [line] if line.ends_with(" 1")),
+        "{lost:?}"
+    );
     relay.kill();
     pipeline.drop().await;
 }

@@ -43,12 +43,27 @@ impl Servers {
         assert!(done, "stack {command} {names:?}");
     }
 
+    pub fn signal(&self, name: &str, signal: &str) {
+        let file = self.folder().join("run").join(format!("{name}.pid"));
+        let pid = std::fs::read_to_string(file).unwrap();
+        let sent = Command::new("kill")
+            .args([&format!("-{signal}"), pid.trim()])
+            .status();
+        assert!(sent.unwrap().success(), "kill -{signal} {name}");
+    }
+
+    fn folder(&self) -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("../.stack")
+            .join(self.name)
+    }
+
     fn call(&self, command: &str, names: &[&str]) -> bool {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut call = Command::new(root.join("deploy/local/stack"));
         call.arg(command)
             .args(names)
-            .env("STACK_DIR", root.join(".stack").join(self.name))
+            .env("STACK_DIR", self.folder())
             .env("STACK_SERVERS", root.join(".stack/servers"))
             .env("MONGODB_PORT", self.mongodb.to_string())
             .env("KAFKA_PORT", self.kafka.to_string())

@@ -1,0 +1,210 @@
+//! What takes minutes: only with RELAY_CHAOS=1.
+
+use std::time::{Duration, Instant};
+
+use bson::doc;
+use shared::outbox::OutboxRecord;
+
+use crate::fixture::{Pipeline, assert_exactly_once, chaos, history, until};
+use crate::process::Process;
+use crate::servers::Servers;
+
+async fn pipeline(servers: &Servers, test: &str) -> Pipeline {
+    Pipeline::on(test, servers.mongodb_url(), servers.kafka()).await
+}
+
+/// Writes to another collection until the oplog no longer holds its former beginning.
+async fn roll_the_oplog(pipeline: &Pipeline) {
+    let local = pipeline.database.client().database("local");
+    let oplog = local.collection::<bson::Document>("oplog.rs");
+    let begin = || async {
+        let first = oplog
+            .find_one(doc! {})
+            .sort(doc! { "$natural": 1 })
+            .await
+            .unwrap();
+        first.unwrap().get_timestamp("ts").unwrap().time
+    };
+    let now = pipeline
+        .database
+        .run_command(doc! { "ping": 1 })
+        .await
+        .unwrap();
+    let now = now.get_timestamp("operationTime").unwrap().time;
+    let filler = pipeline.database.collection::<bson::Document>("filler");
+    let deadline = Instant::now() + Duration::from_secs(240);
+    let mut written = 0;
+    while begin().await <= now {
+        assert!(
+            Instant::now() < deadline,
+            "wrote {written} MB, and the oplog did not roll"
+        );
+        let bytes = vec![0u8; 8 << 20];
+        let bytes = bson::Binary {
+            subtype: bson::spec::BinarySubtype::Generic,
+            bytes,
+        };
+        filler
+            .replace_one(doc! { "_id": 1 }, doc! { "_id": 1, "bytes": bytes })
+            .upsert(true)
+            .await
+            .unwrap();
+        written += 8;
+    }
+    println!("the oplog rolled after {written} MB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_outbox_outlives_the_oplog_and_a_stopped_relay_sweeps() {
+    if !chaos() {
+        return;
+    }
+    let servers = Servers::start("relay-oplog");
+    let pipeline = pipeline(&servers, "oplog").await;
+    let mut written = history(50, 4);
+    pipeline.write(&written).await;
+    let relay = pipeline.launch();
+    pipeline.await_events(written.len()).await;
+    roll_the_oplog(&pipeline).await;
+    // The position was written down on the way, so a crash now loses nothing.
+    until("a checkpoint since the roll", || async {
+        relay
+            .metric("relay_oplog_headroom_seconds")
+            .await
+            .is_some_and(|headroom| headroom > 0.0)
+    })
+    .await;
+    relay.kill();
+    let after = history(50, 2);
+    pipeline.write(&after).await;
+    written.extend(after);
+    let relay = pipeline.launch();
+    assert_exactly_once(&pipeline.await_events(written.len()).await, &written);
+    let lost = "relay_resume_token_lost_total{reason=\"history_lost\"}";
+    assert_eq!(
+        relay.metric(lost).await,
+        None,
+        "the idle relay's position was lost"
+    );
+    relay.kill();
+
+    let while_down = history(50, 2);
+    pipeline.write(&while_down).await;
+    written.extend(while_down);
+    roll_the_oplog(&pipeline).await;
+    let relay = pipeline.launch();
+    let meanwhile = history(500, 2);
+    pipeline.write(&meanwhile).await;
+    written.extend(meanwhile);
+    assert_exactly_once(&pipeline.await_events(written.len()).await, &written);
+    assert_eq!(relay.metric(lost).await, Some(1.0));
+    relay.kill();
+}
+
+/// The broker is frozen for longer than a transaction may stay open, and MongoDB steps
+/// down, both under load.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_broker_and_a_stepdown_cost_no_event() {
+    if !chaos() {
+        return;
+    }
+    let servers = Servers::start("relay-frozen");
+    let pipeline = pipeline(&servers, "frozen").await;
+    let mut settings = pipeline.settings();
+    settings.insert("RELAY_TRANSACTION_TIMEOUT_MS".to_owned(), "4000".to_owned());
+    let relay = Process::launch(&settings);
+    relay.await_leading().await;
+    let mut written = Vec::new();
+    for round in 0..120 {
+        let more = history(20, 5);
+        pipeline.write(&more).await;
+        written.extend(more);
+        match round {
+            20 => servers.signal("kafka", "STOP"),
+            90 => servers.signal("kafka", "CONT"),
+            60 | 105 => {
+                let command = doc! { "replSetStepDown": 1, "force": true };
+                pipeline
+                    .database
+                    .client()
+                    .database("admin")
+                    .run_command(command)
+                    .await
+                    .ok();
+            }
+            _ => {}
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_exactly_once(&pipeline.await_events(written.len()).await, &written);
+    let (_, figures) = relay.get("/metrics").await.unwrap();
+    for line in figures
+        .lines()
+        .filter(|line| line.starts_with("relay_publish_failures_total"))
+    {
+        println!("{line}");
+    }
+    relay.kill();
+}
+
+/// A backlog: the lag starts high and falls to nothing, and the memory stays bounded.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_is_drained_in_bounded_memory() {
+    if !chaos() {
+        return;
+    }
+    let events: usize =
+        std::env::var("RELAY_CHAOS_BACKLOG").map_or(1_000_000, |text| text.parse().unwrap());
+    let pipeline = Pipeline::new("backlog").await;
+    let relay = pipeline.launch();
+    relay.await_ready().await;
+    until("a checkpoint", || async {
+        relay.metric("relay_checkpoint_age_seconds").await.is_some()
+    })
+    .await;
+    relay.kill();
+    let begun = Instant::now();
+    for _ in 0..events / 5_000 {
+        pipeline.write(&padded(history(500, 10))).await;
+    }
+    let relay = pipeline.launch();
+    until("it lags", || async {
+        relay.metric("relay_lag_seconds").await.is_some()
+    })
+    .await;
+    let lag = relay.metric("relay_lag_seconds").await.unwrap();
+    assert!(
+        lag > 0.7 * begun.elapsed().as_secs_f64(),
+        "{lag} s after {:?}",
+        begun.elapsed()
+    );
+    let (begun, mut highest) = (Instant::now(), 0);
+    loop {
+        highest = relay.memory().1.max(highest);
+        let lag = relay.metric("relay_lag_seconds").await.unwrap();
+        if lag < 1.0 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(900), "lag {lag} s");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "{events} events in {seconds:.1} s, {:.0}/s; at most {} KiB resident",
+        events as f64 / seconds,
+        highest / 1024
+    );
+    assert!(highest < 40 << 20, "{} KiB", highest / 1024);
+    relay.kill();
+    pipeline.drop().await;
+}
+
+/// 1.3 KB each, as an average event.
+fn padded(mut records: Vec<OutboxRecord>) -> Vec<OutboxRecord> {
+    for record in &mut records {
+        record
+            .payload
+            .push_str(&" ".repeat(1_300 - record.payload.len()));
+    }
+    records
+}
