@@ -26,7 +26,7 @@ use crate::terminal::Terminal;
 
 /// Operate the outbox pipeline: REST -> MongoDB -> Kafka -> MySQL.
 #[derive(Debug, Parser)]
-#[command(name = "outboxctl", version, max_term_width = 100)]
+#[command(name = "outboxctl", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

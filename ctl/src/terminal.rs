@@ -56,9 +56,10 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Where the number of steps shows only later.
-    pub fn set_total(&self, total: u64) {
+    /// From the first of `total` steps, whatever was done before.
+    pub fn restart(&self, total: u64) {
         self.bar.set_length(total);
+        self.bar.set_position(0);
     }
 
     /// Names what is being worked on. Where there is no bar, a new name is told at once.

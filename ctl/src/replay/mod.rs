@@ -98,7 +98,7 @@ async fn from_mongodb(
     let progress = terminal.progress(0);
     let mongodb = servers::mongodb(&args.mongodb).await?;
     let mut rebuild = Rebuild::new(mongodb, &args.mysql, &progress);
-    progress.set_total(rebuild.count().await?);
+    progress.restart(rebuild.count().await?);
     let finished = rebuild.run().await;
     progress.finish();
     finished?;

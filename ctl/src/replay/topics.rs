@@ -65,7 +65,7 @@ pub async fn follow(
     progress: &Progress,
 ) -> Result<(), ReplayError> {
     let mut left = look(settings, group).await?;
-    progress.set_total(left);
+    progress.restart(left);
     progress.stage("waiting for a projector");
     while left > 0 {
         tokio::time::sleep(LOOK).await;

@@ -14,6 +14,7 @@ mod report;
 mod shape;
 mod source;
 mod text;
+mod verifier;
 
 #[cfg(test)]
 mod tests;
@@ -25,14 +26,12 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use shared::process::{MongoSettings, MysqlSettings, RetryPolicy};
 
-use self::compare::compare;
-use self::examine::{BATCH, examine};
 use self::replica::Rows;
-use self::report::{Report, Tables};
-use self::shape::Shape;
+use self::report::Report;
 use self::source::Documents;
+use self::verifier::Verifier;
 use crate::servers;
-use crate::terminal::{Progress, Terminal};
+use crate::terminal::Terminal;
 
 /// Compare every MongoDB document with its MySQL rows, field by field.
 ///
@@ -50,8 +49,9 @@ pub struct VerifyArgs {
     #[command(flatten)]
     mysql: MysqlSettings,
 
-    /// Seconds to look again at what differs before it counts: writes that are
-    /// still on their way make momentary differences.
+    /// Seconds to look again at what differs before it counts, as writes that are
+    /// still on their way make momentary differences; and to wait for a server that
+    /// is away.
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     wait: u64,
 
@@ -87,19 +87,14 @@ pub async fn run(
     out: &mut impl Write,
 ) -> Result<ExitCode, VerifyError> {
     let documents = Documents::new(servers::mongodb(&args.mongodb).await?);
-    let rows = Rows::new(servers::mysql(&args.mysql));
-    let mut total = 0;
-    for shape in Shape::ALL {
-        total += documents.count(shape.domain).await?;
-    }
-    let progress = terminal.progress(total);
+    let progress = terminal.progress(0);
     let verifier = Verifier {
         documents,
-        rows,
+        rows: Rows::new(servers::mysql(&args.mysql)),
         progress: &progress,
         first: args.first,
     };
-    let report = verifier.verify(Duration::from_secs(args.wait)).await;
+    let report = patiently(&verifier, Duration::from_secs(args.wait)).await;
     progress.finish();
     let report = report?;
     match args.json {
@@ -113,101 +108,25 @@ pub async fn run(
     })
 }
 
-struct Verifier<'a> {
-    documents: Documents,
-    rows: Rows,
-    progress: &'a Progress,
-    first: usize,
-}
-
-/// One domain after its pass: what is certain, and the ids that seem to differ.
-struct Suspicion {
-    shape: &'static Shape,
-    settled: Tables,
-    ids: Vec<Box<str>>,
-}
-
-impl Verifier<'_> {
-    async fn verify(&self, wait: Duration) -> Result<Report, VerifyError> {
-        let started = Instant::now();
-        let mut suspicions = Vec::new();
-        for shape in Shape::ALL {
-            suspicions.push(self.pass(shape).await?);
-        }
-        let mut pauses = AGAIN.waits();
-        loop {
-            let mut tables = Vec::new();
-            for suspicion in &mut suspicions {
-                tables.extend(self.look_again(suspicion).await?.into_reports());
-            }
-            let report = Report::new(tables, started.elapsed().as_secs_f64());
-            if report.clean || started.elapsed() >= wait {
-                return Ok(report);
-            }
-            let differing: usize = suspicions.iter().map(|suspicion| suspicion.ids.len()).sum();
-            self.progress.stage(&format!("{differing} still differ"));
-            tokio::time::sleep(pauses.next().unwrap_or(AGAIN.max)).await;
-        }
-    }
-
-    async fn pass(&self, shape: &'static Shape) -> Result<Suspicion, VerifyError> {
-        self.progress.stage(shape.table.name);
-        let mut suspicion = Suspicion {
-            shape,
-            settled: Tables::new(shape),
-            ids: Vec::new(),
+/// Tries again what a server that is away, or not yet filled, has cut short.
+async fn patiently(verifier: &Verifier<'_>, wait: Duration) -> Result<Report, VerifyError> {
+    let deadline = Instant::now() + wait;
+    let mut pauses = AGAIN.waits();
+    let mut told = String::new();
+    loop {
+        let error = match verifier.verify(deadline).await {
+            Err(error) if Instant::now() < deadline => error.to_string(),
+            outcome => return outcome,
         };
-        let documents = self.documents.all(shape).await?;
-        merge::merge(documents, self.rows.all(shape), |source, row| {
-            self.progress.advance(u64::from(source.is_some()));
-            let differences = compare(shape, source.as_ref(), row.as_ref());
-            match differences.into_iter().next() {
-                Some(difference) if can_be_looked_up(&difference.id) => {
-                    suspicion.ids.push(difference.id.into());
-                }
-                difference => {
-                    suspicion.settled.saw(source.as_ref(), row.as_ref());
-                    if let Some(difference) = difference {
-                        suspicion.settled.file(difference, self.first);
-                    }
-                }
-            }
-        })
-        .await?;
-        Ok(suspicion)
-    }
-
-    /// Keeps only the ids that still differ.
-    async fn look_again(&self, suspicion: &mut Suspicion) -> Result<Tables, VerifyError> {
-        let mut still = Vec::new();
-        let mut pending = Tables::new(suspicion.shape);
-        for ids in suspicion.ids.chunks(BATCH) {
-            let found = examine(suspicion.shape, &self.documents, &self.rows, ids).await?;
-            for (id, finding) in ids.iter().zip(found) {
-                let tables = match finding.differences.is_empty() {
-                    true => &mut suspicion.settled,
-                    false => &mut pending,
-                };
-                tables.saw(finding.source.as_ref(), finding.row.as_ref());
-                if !finding.differences.is_empty() {
-                    still.push(id.clone());
-                }
-                for difference in finding.differences {
-                    pending.file(difference, self.first);
-                }
-            }
+        if error != told {
+            tracing::warn!(error, "not compared yet: trying again");
+            told = error;
         }
-        suspicion.ids = still;
-        Ok(suspicion.settled.clone().plus(pending, self.first))
+        tokio::time::sleep(pauses.next().unwrap_or(AGAIN.max)).await;
     }
 }
 
-/// Not so a document whose _id somebody made by hand, nor any row of it: what the
-/// pass saw is the last word on those.
-fn can_be_looked_up(id: &str) -> bool {
-    id.parse::<shared::Id>().is_ok()
-}
-
+/// Between two looks.
 const AGAIN: RetryPolicy = RetryPolicy {
     initial: Duration::from_millis(100),
     max: Duration::from_secs(2),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use shared::document::{Document as _, Product, ProductStatus};
 use shared::{Id, Timestamp};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Child;
 
 use crate::documents::{order, post, product, stamp, stored, supplier, user};
 use crate::stack::{Run, Stack};
@@ -260,21 +261,8 @@ async fn waits_for_what_is_still_on_its_way() {
     );
 
     let mut verify = stack.start(&["verify", "--json", "--wait", "60"], &[]);
-    let mut lines = BufReader::new(verify.stderr.take().unwrap()).lines();
     // The row is mended only once the difference has been seen.
-    let seen = async {
-        while let Some(line) = lines.next_line().await.unwrap() {
-            if line.contains("still differ") {
-                return true;
-            }
-        }
-        false
-    };
-    assert!(
-        tokio::time::timeout(Duration::from_secs(30), seen)
-            .await
-            .unwrap()
-    );
+    wait_for_line(&mut verify, "still differ").await;
     let bio = "UPDATE users SET version = 3, bio = '🍞 \\'quoted\\' \\\\ \"' WHERE version = 2";
     stack.sql(bio).await;
     let ended = Run::from(verify.wait_with_output().await.unwrap());
@@ -283,6 +271,33 @@ async fn waits_for_what_is_still_on_its_way() {
         counts(&ended.json(), "users"),
         json!({"documents": 2, "rows": 2})
     );
+    stack.drop().await;
+}
+
+async fn wait_for_line(child: &mut Child, text: &str) {
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let seen = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains(text) {
+                return true;
+            }
+        }
+        false
+    };
+    let seen = tokio::time::timeout(Duration::from_secs(30), seen).await;
+    assert_eq!(seen, Ok(true), "{text:?} was not said");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_for_a_side_that_cannot_be_read_yet() {
+    let stack = Stack::new().await;
+    fill(&stack).await;
+    stack.sql("RENAME TABLE posts TO posts_elsewhere").await;
+    let mut verify = stack.start(&["verify", "--wait", "60"], &[]);
+    wait_for_line(&mut verify, "MySQL cannot be read").await;
+    stack.sql("RENAME TABLE posts_elsewhere TO posts").await;
+    let ended = Run::from(verify.wait_with_output().await.unwrap());
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
     stack.drop().await;
 }
 
