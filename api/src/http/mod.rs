@@ -4,6 +4,7 @@
 mod errors;
 mod extract;
 mod identity;
+mod listed;
 mod objects;
 mod observe;
 mod precondition;
@@ -12,6 +13,7 @@ mod respond;
 pub use errors::{ApiError, Details};
 pub use extract::{Body, Creation, EntityId, OptionalBody, Query};
 pub use identity::{CallingParty, CallingSupplier, CallingUser, MaybeCallingSupplier};
+pub use listed::Listed;
 pub use observe::observe;
 pub use precondition::Expected;
 pub use respond::{Deleted, Found, Written};

@@ -12,7 +12,7 @@ mod user;
 
 pub use order::CreateOrder;
 pub use order_step::{CancelOrder, DeliverOrder, ShipOrder};
-pub use page::{ListOrders, ListPosts, ListProducts, Page};
+pub use page::{Cursor, ListOrders, ListPosts, ListProducts, Page};
 pub use post::{CreatePost, UpdatePost};
 pub use product::{CreateProduct, UpdateProduct};
 pub use supplier::{CreateSupplier, UpdateSupplier};

@@ -1,18 +1,21 @@
 use std::collections::HashMap;
 
+use axum::Router;
 use axum::extract::State;
+use axum::http::Uri;
 use axum::response::Response;
 use axum::routing::get;
-use axum::{Json, Router};
 use mongodb::bson::doc;
 use shared::Id;
 use shared::document::{Order, Product};
 use shared::event::EventType;
 
 use super::{App, live_user, make_once};
-use crate::http::{ApiError, CallingUser, Creation, EntityId, Found, Query, Written};
+use crate::http::{ApiError, CallingUser, Creation, EntityId, Found, Listed, Query, Written};
 use crate::requests::{CreateOrder, ListOrders, Page};
-use crate::store::{Attempt, Cause, CommitError, Constraint, NoSecrets, Store, Write};
+use crate::store::{
+    Attempt, Cause, CommitError, Constraint, NoSecrets, Order as ListOrder, Store, Write,
+};
 
 pub fn routes() -> Router<App> {
     Router::new()
@@ -61,19 +64,20 @@ async fn ordered_products(
 
 async fn list(
     State(app): State<App>,
+    uri: Uri,
     CallingUser(user): CallingUser,
     Query(page): Query<Page>,
     Query(wanted): Query<ListOrders>,
-) -> Result<Json<Vec<Order>>, ApiError> {
+) -> Result<Listed<Order>, ApiError> {
     let mut filter = doc! { "customer.user_id": user };
     if !wanted.status.is_empty() {
         let wanted: Vec<_> = wanted.status.iter().map(|status| status.as_str()).collect();
         filter.insert("status", doc! { "$in": wanted });
     }
     app.store
-        .list(filter, doc! { "created_at": -1, "_id": -1 }, page)
+        .list(filter, ListOrder::Newest("created_at"), page)
         .await
-        .map(Json)
+        .map(|listing| Listed::new(&uri, listing))
 }
 
 async fn read(

@@ -1,7 +1,8 @@
+use axum::Router;
 use axum::extract::State;
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use mongodb::bson::doc;
 use shared::Id;
 use shared::document::Post;
@@ -9,10 +10,10 @@ use shared::event::EventType;
 
 use super::{App, live_user, make_once};
 use crate::http::{
-    ApiError, Body, CallingUser, Creation, Deleted, EntityId, Found, Query, Written,
+    ApiError, Body, CallingUser, Creation, Deleted, EntityId, Found, Listed, Query, Written,
 };
 use crate::requests::{CreatePost, ListPosts, Page, UpdatePost};
-use crate::store::{Cause, NoSecrets, Write};
+use crate::store::{Cause, NoSecrets, Order, Write};
 
 pub fn routes() -> Router<App> {
     Router::new()
@@ -41,17 +42,18 @@ async fn create(
 
 async fn list(
     State(app): State<App>,
+    uri: Uri,
     Query(page): Query<Page>,
     Query(wanted): Query<ListPosts>,
-) -> Result<Json<Vec<Post>>, ApiError> {
+) -> Result<Listed<Post>, ApiError> {
     let mut filter = doc! { "published_at": { "$ne": null }, "deleted_at": null };
     if let Some(author) = wanted.author_id {
         filter.insert("author.user_id", author);
     }
     app.store
-        .list(filter, doc! { "published_at": -1, "_id": -1 }, page)
+        .list(filter, Order::Newest("published_at"), page)
         .await
-        .map(Json)
+        .map(|listing| Listed::new(&uri, listing))
 }
 
 async fn read(State(app): State<App>, EntityId(id): EntityId) -> Result<Found<Post>, ApiError> {

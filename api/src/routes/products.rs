@@ -1,7 +1,8 @@
+use axum::Router;
 use axum::extract::State;
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use mongodb::bson::{doc, serialize_to_bson};
 use shared::Id;
 use shared::document::{Product, ProductAction, ProductStatus, Supplier};
@@ -9,10 +10,10 @@ use shared::event::EventType;
 
 use super::{App, make_once};
 use crate::http::{
-    ApiError, Body, CallingSupplier, Creation, Deleted, EntityId, Found, Query, Written,
+    ApiError, Body, CallingSupplier, Creation, Deleted, EntityId, Found, Listed, Query, Written,
 };
 use crate::requests::{CreateProduct, ListProducts, Page, UpdateProduct};
-use crate::store::{Cause, NoSecrets, Write};
+use crate::store::{Cause, NoSecrets, Order, Write};
 
 pub fn routes() -> Router<App> {
     let by = |action: ProductAction| {
@@ -56,9 +57,10 @@ async fn create(
 
 async fn list(
     State(app): State<App>,
+    uri: Uri,
     Query(page): Query<Page>,
     Query(wanted): Query<ListProducts>,
-) -> Result<Json<Vec<Product>>, ApiError> {
+) -> Result<Listed<Product>, ApiError> {
     let mut filter = doc! { "status": { "$ne": ProductStatus::Deleted.as_str() } };
     if !wanted.status.is_empty() {
         let live = wanted
@@ -80,9 +82,9 @@ async fn list(
         filter.insert("supplier_id", supplier);
     }
     app.store
-        .list(filter, doc! { "created_at": -1, "_id": -1 }, page)
+        .list(filter, Order::Newest("created_at"), page)
         .await
-        .map(Json)
+        .map(|listing| Listed::new(&uri, listing))
 }
 
 async fn read(State(app): State<App>, EntityId(id): EntityId) -> Result<Found<Product>, ApiError> {

@@ -1,7 +1,8 @@
+use axum::Router;
 use axum::extract::State;
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use mongodb::bson::doc;
 use serde::Serialize;
 use shared::Id;
@@ -10,10 +11,13 @@ use shared::event::EventType;
 
 use super::{App, make_once};
 use crate::http::{
-    ApiError, Body, Creation, Deleted, EntityId, Found, MaybeCallingSupplier, Query, Written,
+    ApiError, Body, Creation, Deleted, EntityId, Found, Listed, MaybeCallingSupplier, Query,
+    Written,
 };
 use crate::requests::{CreateSupplier, Page, UpdateSupplier};
-use crate::store::{Attempt, BankingInfo, Cause, Committed, Store, SupplierSecrets, Write};
+use crate::store::{
+    Attempt, BankingInfo, Cause, Committed, Listing, Order, Store, SupplierSecrets, Write,
+};
 
 pub fn routes() -> Router<App> {
     Router::new()
@@ -81,12 +85,12 @@ async fn create(
 
 async fn list(
     State(app): State<App>,
+    uri: Uri,
     Query(page): Query<Page>,
-) -> Result<Json<Vec<Answer>>, ApiError> {
-    let suppliers = app.store.list(doc! {}, doc! { "_id": 1 }, page).await?;
-    Ok(Json(
-        suppliers.into_iter().map(Answer::to_anybody).collect(),
-    ))
+) -> Result<Listed<Answer>, ApiError> {
+    let Listing { documents, next } = app.store.list(doc! {}, Order::ById, page).await?;
+    let documents = documents.into_iter().map(Answer::to_anybody).collect();
+    Ok(Listed::new(&uri, Listing { documents, next }))
 }
 
 async fn read(

@@ -1,15 +1,16 @@
+use axum::Router;
 use axum::extract::State;
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use mongodb::bson::doc;
 use shared::document::User;
 use shared::event::EventType;
 
 use super::{App, make_once};
-use crate::http::{ApiError, Body, Creation, Deleted, EntityId, Found, Query, Written};
+use crate::http::{ApiError, Body, Creation, Deleted, EntityId, Found, Listed, Query, Written};
 use crate::requests::{CreateUser, Page, UpdateUser};
-use crate::store::{Cause, UserSecrets, Write};
+use crate::store::{Cause, Order, UserSecrets, Write};
 
 pub fn routes() -> Router<App> {
     Router::new()
@@ -43,12 +44,13 @@ async fn create(
 
 async fn list(
     State(app): State<App>,
+    uri: Uri,
     Query(page): Query<Page>,
-) -> Result<Json<Vec<User>>, ApiError> {
+) -> Result<Listed<User>, ApiError> {
     app.store
-        .list(doc! { "deleted_at": null }, doc! { "_id": 1 }, page)
+        .list(doc! { "deleted_at": null }, Order::ById, page)
         .await
-        .map(Json)
+        .map(|listing| Listed::new(&uri, listing))
 }
 
 async fn read(State(app): State<App>, EntityId(id): EntityId) -> Result<Found<User>, ApiError> {

@@ -3,6 +3,7 @@
 
 mod commit;
 mod error;
+mod list;
 mod once;
 mod read;
 mod schema;
@@ -23,6 +24,7 @@ use crate::metrics::Metrics;
 
 pub use commit::Attempt;
 pub use error::{CommitError, Constraint};
+pub use list::{Listing, Order};
 pub use once::{IdempotencyKey, Once, Remembered};
 pub use secrets::{BankingInfo, NoSecrets, SupplierSecrets, UserSecrets};
 pub use write::{Cause, Committed, Write};

@@ -7,7 +7,6 @@ use shared::document::Document;
 
 use super::{BankingInfo, Store};
 use crate::http::ApiError;
-use crate::requests::Page;
 
 impl Store {
     /// The document with this id.
@@ -27,23 +26,6 @@ impl Store {
         let documents = self.typed::<D>(D::DOMAIN.collection());
         let query = documents.find_one(doc! { "_id": id });
         self.in_time(async { Ok(query.await?) }).await
-    }
-
-    /// All documents that match, in `sort`'s order.
-    pub async fn list<D: Document>(
-        &self,
-        filter: Filter,
-        sort: Filter,
-        page: Page,
-    ) -> Result<Vec<D>, ApiError> {
-        let documents = self.typed::<D>(D::DOMAIN.collection());
-        let query = documents
-            .find(filter)
-            .sort(sort)
-            .skip(u64::from(page.skip))
-            .limit(i64::from(page.limit));
-        self.in_time(async { Ok(query.await?.try_collect().await?) })
-            .await
     }
 
     /// All documents that match, for a write that concerns each of them.

@@ -75,6 +75,14 @@ impl Database {
         snapshot
     }
 
+    /// 2: the server notes every operation in system.profile; 0: none.
+    pub async fn profile(&self, level: i32) {
+        self.inner
+            .run_command(doc! { "profile": level })
+            .await
+            .unwrap();
+    }
+
     /// Changes a stored document behind the API's back, to a state that would take
     /// many requests to reach.
     pub async fn set(&self, collection: &str, id: &str, field: &str, value: impl Into<Bson>) {

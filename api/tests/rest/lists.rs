@@ -1,5 +1,6 @@
 //! Lists: their windows, filters and order, and what is never in them.
 
+use mongodb::bson::{Bson, DateTime, oid::ObjectId};
 use serde_json::{Value, json};
 
 use crate::call::{Call, id};
@@ -16,50 +17,73 @@ async fn ids(call: Call) -> Vec<String> {
         .collect()
 }
 
-fn ids_of<'a>(documents: impl IntoIterator<Item = &'a Value>) -> Vec<String> {
+pub fn ids_of<'a>(documents: impl IntoIterator<Item = &'a Value>) -> Vec<String> {
     documents
         .into_iter()
         .map(|each| id(each).to_owned())
         .collect()
 }
 
-/// 23 of each domain, in the order in which its list must show them.
-struct Full {
-    api: Api,
-    user: Value,
-    lists: [(&'static str, Vec<String>); 5],
+/// Some of each domain, and their ids in the order in which its list must show them.
+pub struct Full {
+    pub api: Api,
+    pub user: Value,
+    pub lists: [(&'static str, Vec<String>); 5],
 }
 
-const EACH: usize = 23;
-
-async fn full() -> Full {
+pub async fn full(each: usize) -> Full {
     let api = Api::start().await;
     let (user, supplier) = (api.user().await, api.supplier().await);
-    let (mut users, mut suppliers) = (vec![user.clone()], vec![supplier.clone()]);
-    let active = api.active_product(&supplier).await;
-    let (mut products, mut orders, mut posts) = (vec![active.clone()], vec![], vec![]);
-    for count in 1..=EACH {
-        if count < EACH {
-            users.push(api.user().await);
-            suppliers.push(api.supplier().await);
-            products.push(api.draft(&supplier).await);
-        }
-        orders.push(api.order(&user, &active).await);
-        posts.push(api.post_by(&user).await);
-    }
-    let lists = [
-        ("/users", ids_of(&users)),
-        ("/suppliers", ids_of(&suppliers)),
-        ("/products", ids_of(products.iter().rev())),
-        ("/orders", ids_of(orders.iter().rev())),
-        ("/posts", ids_of(posts.iter().rev())),
+    let product = api.active_product(&supplier).await;
+    let order = api.order(&user, &product).await;
+    let post = api.post_by(&user).await;
+    let mut lists = [
+        ("/users", ids_of([&user])),
+        ("/suppliers", ids_of([&supplier])),
+        ("/products", ids_of([&product])),
+        ("/orders", ids_of([&order])),
+        ("/posts", ids_of([&post])),
     ];
+    for (path, ids) in &mut lists {
+        for number in 1..each {
+            ids.push(copy(&api, &path[1..], &ids[0], number).await);
+        }
+    }
+    // Newest first; and of those of one moment, the one that was made last.
+    lists[2..].iter_mut().for_each(|(_, ids)| ids.reverse());
     Full { api, user, lists }
+}
+
+/// Another document like that one and, for two of three, from its very moment.
+pub async fn copy(api: &Api, collection: &str, id: &str, number: usize) -> String {
+    let mut document = api.database.stored(collection, id).await.unwrap();
+    let copy = ObjectId::new();
+    let later =
+        |moment: &DateTime| DateTime::from_millis(moment.timestamp_millis() + (number / 3) as i64);
+    for field in ["created_at", "published_at"] {
+        if let Some(Bson::DateTime(moment)) = document.get(field) {
+            let moment = later(moment);
+            document.insert(field, moment);
+        }
+    }
+    document.insert("_id", copy);
+    if let Ok(contact) = document.get_document_mut("contact_info") {
+        contact.insert("primary_email", format!("{copy}@example.com"));
+    }
+    if document.contains_key("order_number") {
+        document.insert("order_number", copy.to_hex());
+    }
+    api.database
+        .collection(collection)
+        .insert_one(document)
+        .await
+        .unwrap();
+    copy.to_hex()
 }
 
 #[tokio::test]
 async fn windows() {
-    let Full { api, user, lists } = full().await;
+    let Full { api, user, lists } = full(23).await;
     for (path, all) in lists {
         let window = |query: &str| ids(api.get(format!("{path}{query}")).user(&user));
         assert_eq!(window("").await, all[..20], "{path}: twenty by default");

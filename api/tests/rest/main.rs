@@ -19,6 +19,7 @@ mod fixtures;
 mod harness;
 mod proxy;
 
+mod cursors;
 mod envelope;
 mod idempotency;
 mod legacy;
