@@ -5,6 +5,14 @@ use std::time::Duration;
 use clap::Parser;
 use shared::process::{LogSettings, MongoSettings};
 
+use crate::store::GroupLimits;
+
+/// Bytes that one transaction may send: well below what MongoDB takes in a message.
+const GROUP_BYTES: usize = 12 * 1024 * 1024;
+
+/// Bytes of all writes that wait, in a burst of the largest documents.
+const QUEUE_BYTES: usize = 96 * 1024 * 1024;
+
 /// REST API of the social-commerce backend: writes each document and its outbox
 /// event in one MongoDB transaction.
 #[derive(Debug, Clone, Parser)]
@@ -30,6 +38,21 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(1..=60))]
     pub mongodb_timeout: u64,
 
+    /// How many writes may share one MongoDB transaction. 1 gives each its own.
+    #[arg(long, env = "API_GROUP_COMMIT_MAX", default_value_t = 64,
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub group_commit_max: u16,
+
+    /// How many such transactions may be in flight at once.
+    #[arg(long, env = "API_GROUP_COMMIT_IN_FLIGHT", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub group_commit_in_flight: u16,
+
+    /// How many writes may wait for their transaction; more are answered 503.
+    #[arg(long, env = "API_COMMIT_QUEUE", default_value_t = 2048,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub commit_queue: u32,
+
     /// Longest time, in seconds, that requests in flight get to finish after SIGTERM.
     #[arg(long, env = "API_DRAIN_TIMEOUT", default_value_t = 15,
           value_parser = clap::value_parser!(u64).range(1..=300))]
@@ -45,6 +68,16 @@ pub struct Config {
 impl Config {
     pub fn mongodb_timeout(&self) -> Duration {
         Duration::from_secs(self.mongodb_timeout)
+    }
+
+    pub fn group_limits(&self) -> GroupLimits {
+        GroupLimits {
+            writes: usize::from(self.group_commit_max),
+            bytes: GROUP_BYTES,
+            queue: self.commit_queue as usize,
+            queue_bytes: QUEUE_BYTES,
+            in_flight: usize::from(self.group_commit_in_flight),
+        }
     }
 
     pub fn drain_timeout(&self) -> Duration {

@@ -1,9 +1,15 @@
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, Result,
+};
 
 /// From half a millisecond to ten seconds: what a request or a commit can take.
 const SECONDS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
+
+/// Writes in one transaction.
+const WRITES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 
 /// What the API tells Prometheus.
 #[derive(Clone)]
@@ -11,45 +17,88 @@ pub struct Metrics {
     pub request_seconds: HistogramVec,
     pub commit_seconds: Histogram,
     pub commit_failures: IntCounterVec,
+    pub commit_group_size: Histogram,
+    pub commit_queue_wait_seconds: Histogram,
+    pub commit_regroups: IntCounterVec,
     pub hash_waiting: IntGauge,
 }
 
 impl Metrics {
     /// # Errors
     /// Where a name is registered twice.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let metrics = Self {
-            request_seconds: HistogramVec::new(
-                HistogramOpts::new(
-                    "api_request_seconds",
-                    "Time from a request's first byte to its answer, in seconds, by method, route and status.",
-                )
-                .buckets(SECONDS.to_vec()),
-                &["method", "route", "status"],
+    pub fn register(registry: &Registry) -> Result<Self> {
+        Ok(Self {
+            request_seconds: add(
+                registry,
+                HistogramVec::new(
+                    histogram(
+                        "api_request_seconds",
+                        &SECONDS,
+                        "Time from a request's first byte to its answer, in seconds, by method, route and status.",
+                    ),
+                    &["method", "route", "status"],
+                )?,
             )?,
-            commit_seconds: Histogram::with_opts(
-                HistogramOpts::new(
+            commit_seconds: add(
+                registry,
+                Histogram::with_opts(histogram(
                     "api_commit_seconds",
-                    "Time of one MongoDB transaction (document and event) with its retries, in seconds.",
-                )
-                .buckets(SECONDS.to_vec()),
+                    &SECONDS,
+                    "Time of one MongoDB transaction (documents and events) with its retries, in seconds.",
+                ))?,
             )?,
-            commit_failures: IntCounterVec::new(
-                Opts::new(
-                    "api_commit_failures_total",
-                    "Writes that were not committed, by reason (stale, duplicate, too_large, unavailable, internal).",
-                ),
-                &["reason"],
+            commit_failures: add(
+                registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "api_commit_failures_total",
+                        "Writes that were not committed, by reason (stale, duplicate, too_large, overloaded, unavailable, internal).",
+                    ),
+                    &["reason"],
+                )?,
             )?,
-            hash_waiting: IntGauge::new(
-                "api_password_hash_waiting",
-                "Sign-ups that wait for their password to be hashed, or have it hashed now.",
+            commit_group_size: add(
+                registry,
+                Histogram::with_opts(histogram(
+                    "api_commit_group_size",
+                    &WRITES,
+                    "Number of writes that went into one MongoDB transaction together.",
+                ))?,
             )?,
-        };
-        registry.register(Box::new(metrics.request_seconds.clone()))?;
-        registry.register(Box::new(metrics.commit_seconds.clone()))?;
-        registry.register(Box::new(metrics.commit_failures.clone()))?;
-        registry.register(Box::new(metrics.hash_waiting.clone()))?;
-        Ok(metrics)
+            commit_queue_wait_seconds: add(
+                registry,
+                Histogram::with_opts(histogram(
+                    "api_commit_queue_wait_seconds",
+                    &SECONDS,
+                    "Time that a write waited for the transaction before its own, in seconds.",
+                ))?,
+            )?,
+            commit_regroups: add(
+                registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "api_commit_regroup_total",
+                        "Groups that were taken apart because a write in them failed, by reason (stale, duplicate, too_large, internal).",
+                    ),
+                    &["reason"],
+                )?,
+            )?,
+            hash_waiting: add(
+                registry,
+                IntGauge::new(
+                    "api_password_hash_waiting",
+                    "Number of sign-ups whose password waits to be hashed or is being hashed.",
+                )?,
+            )?,
+        })
     }
+}
+
+fn histogram(name: &str, buckets: &[f64], help: &str) -> HistogramOpts {
+    HistogramOpts::new(name, help).buckets(buckets.to_vec())
+}
+
+fn add<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> Result<C> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
 }

@@ -40,7 +40,13 @@ pub async fn run(
     let metrics = Metrics::register(&registry)?;
     let health = Health::default();
     let mongodb = health.dependency("mongodb");
-    let store = Store::connect(&config.mongodb, config.mongodb_timeout(), metrics.clone()).await?;
+    let store = Store::connect(
+        &config.mongodb,
+        config.mongodb_timeout(),
+        config.group_limits(),
+        metrics.clone(),
+    )
+    .await?;
     let passwords = PasswordHashing::new(
         hash_threads(&config),
         config.hash_queue,

@@ -1,4 +1,6 @@
+use mongodb::bson::{Bson, RawDocument};
 use mongodb::error::{Error, ErrorKind, WriteFailure};
+use shared::event::Domain;
 
 use crate::http::ApiError;
 
@@ -7,7 +9,7 @@ const BSON_OBJECT_TOO_LARGE: i32 = 10334;
 const DUPLICATE_KEY: i32 = 11000;
 
 /// Something that may exist only once; each is an index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Constraint {
     UserEmail,
     SupplierEmail,
@@ -33,6 +35,45 @@ impl Constraint {
             Self::IdempotencyKey => "_id_",
         }
     }
+
+    /// Where it holds.
+    pub(super) fn collection(self) -> &'static str {
+        match self {
+            Self::UserEmail => Domain::User.collection(),
+            Self::SupplierEmail => Domain::Supplier.collection(),
+            Self::OrderNumber => Domain::Order.collection(),
+            Self::IdempotencyKey => super::once::COLLECTION,
+        }
+    }
+
+    /// The field that is unique there.
+    pub(super) fn field(self) -> &'static str {
+        match self {
+            Self::UserEmail | Self::SupplierEmail => "contact_info.primary_email",
+            Self::OrderNumber => "order_number",
+            Self::IdempotencyKey => "_id",
+        }
+    }
+
+    /// What a new document of this collection claims for itself.
+    pub(super) fn claimed_by<'a>(
+        collection: &str,
+        document: &'a RawDocument,
+    ) -> Option<(Self, &'a str)> {
+        let all = Self::ALL.into_iter();
+        let constraint = all
+            .into_iter()
+            .find(|each| each.collection() == collection)?;
+        let mut fields = constraint.field().split('.').peekable();
+        let mut document = document;
+        while let Some(field) = fields.next() {
+            if fields.peek().is_none() {
+                return Some((constraint, document.get_str(field).ok()?));
+            }
+            document = document.get_document(field).ok()?;
+        }
+        None
+    }
 }
 
 /// Why a [`super::Write`] was not committed. Nothing of it is stored, except where
@@ -49,6 +90,9 @@ pub enum CommitError {
     /// The caller's fault: the document or its event would be too large.
     #[error("the document is too large")]
     TooLarge,
+    /// Too many writes wait already.
+    #[error("too many writes are waiting")]
+    Overloaded,
     /// MongoDB is away or too slow.
     #[error("MongoDB is not available")]
     Unavailable {
@@ -71,6 +115,7 @@ impl CommitError {
             Self::Stale => "stale",
             Self::Duplicate(_) => "duplicate",
             Self::TooLarge => "too_large",
+            Self::Overloaded => "overloaded",
             Self::Unavailable { .. } => "unavailable",
             Self::Internal(_) => "internal",
         }
@@ -80,6 +125,25 @@ impl CommitError {
 /// Carried through the driver's transaction loop, which knows only its own errors.
 #[derive(Debug)]
 pub(super) struct PreconditionFailed;
+
+/// A statement that the server refused, in the answer to a command that it took.
+#[derive(Debug)]
+pub(super) struct StatementFailed {
+    code: i32,
+    message: String,
+}
+
+impl From<&Bson> for StatementFailed {
+    fn from(failure: &Bson) -> Self {
+        let failure = failure.as_document();
+        let code = failure.and_then(|failure| failure.get_i32("code").ok());
+        let message = failure.and_then(|failure| failure.get_str("errmsg").ok());
+        Self {
+            code: code.unwrap_or_default(),
+            message: message.unwrap_or_default().to_owned(),
+        }
+    }
+}
 
 impl From<Error> for CommitError {
     fn from(error: Error) -> Self {
@@ -118,6 +182,9 @@ impl From<CommitError> for ApiError {
             }
             CommitError::Duplicate(Constraint::IdempotencyKey) => Self::AlreadyAnswered,
             CommitError::TooLarge => Self::TooLarge,
+            CommitError::Overloaded => Self::Unavailable {
+                outcome_unknown: false,
+            },
             CommitError::Unavailable {
                 outcome_unknown, ..
             } => Self::Unavailable { outcome_unknown },
@@ -155,10 +222,17 @@ pub(super) fn is_unavailable(error: &Error) -> bool {
 }
 
 fn server_code(error: &Error) -> Option<(i32, &str)> {
+    if let Some(failure) = error.get_custom::<StatementFailed>() {
+        return Some((failure.code, &failure.message));
+    }
     match &*error.kind {
         ErrorKind::Command(command) => Some((command.code, command.message.as_str())),
         ErrorKind::Write(WriteFailure::WriteError(write)) => {
             Some((write.code, write.message.as_str()))
+        }
+        ErrorKind::InsertMany(inserts) => {
+            let first = inserts.write_errors.as_deref()?.first()?;
+            Some((first.code, first.message.as_str()))
         }
         ErrorKind::Write(WriteFailure::WriteConcernError(concern)) => {
             Some((concern.code, concern.message.as_str()))

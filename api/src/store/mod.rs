@@ -1,13 +1,17 @@
 //! MongoDB behind one door: whatever changes a document goes through
 //! [`Store::commit`], and what goes through it carries its events.
 
+mod blame;
 mod commit;
+mod committer;
 mod error;
+mod group;
 mod list;
 mod once;
 mod read;
 mod schema;
 mod secrets;
+mod transaction;
 mod write;
 
 use std::sync::Arc;
@@ -22,7 +26,11 @@ use shared::process::MongoSettings;
 
 use crate::metrics::Metrics;
 
+use committer::Committing;
+use transaction::Transactions;
+
 pub use commit::Attempt;
+pub use committer::GroupLimits;
 pub use error::{CommitError, Constraint};
 pub use list::{Listing, Order};
 pub use once::{IdempotencyKey, Once, Remembered};
@@ -34,6 +42,7 @@ pub use write::{Cause, Committed, Write};
 pub struct Store {
     client: Client,
     database: Database,
+    committing: Committing,
     timeout: Duration,
     metrics: Metrics,
     /// Set once the unique indexes stand: no write may slip in before them.
@@ -49,6 +58,7 @@ impl Store {
     pub async fn connect(
         settings: &MongoSettings,
         timeout: Duration,
+        groups: GroupLimits,
         metrics: Metrics,
     ) -> mongodb::error::Result<Self> {
         let mut options = ClientOptions::parse(&settings.mongodb_url).await?;
@@ -58,7 +68,12 @@ impl Store {
         options.write_concern = Some(WriteConcern::majority());
         let client = Client::with_options(options)?;
         let database = client.database(&settings.database_name);
+        let transactions = Transactions {
+            client: client.clone(),
+            database: database.clone(),
+        };
         Ok(Self {
+            committing: Committing::start(transactions, groups, timeout, metrics.clone()),
             client,
             database,
             timeout,
@@ -87,9 +102,5 @@ impl Store {
 
     fn collection(&self, name: &str) -> Collection<RawDocumentBuf> {
         self.database.collection(name)
-    }
-
-    fn outbox(&self) -> Collection<RawDocumentBuf> {
-        self.database.collection(shared::outbox::COLLECTION)
     }
 }

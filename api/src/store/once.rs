@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::group::{Hold, Resource};
 use super::write::Action;
-use super::{CommitError, Committed, Store, Write};
+use super::{CommitError, Committed, Constraint, Store, Write};
 use crate::http::ApiError;
 
 pub(super) const COLLECTION: &str = "idempotency_keys";
@@ -132,6 +133,8 @@ impl Write {
             "created_at": self.moment,
         };
         let key = (&key).try_into().map_err(CommitError::internal)?;
+        let claim = Resource::Unique(Constraint::IdempotencyKey, named.id.clone());
+        self.hold(claim, Hold::Exclusive);
         // First of all, so that a repeated request meets its key before anything else
         // that it would repeat, such as an e-mail address.
         self.operations.insert(

@@ -8,7 +8,8 @@ use shared::outbox::OutboxRecord;
 use shared::{Id, Timestamp};
 use uuid::Uuid;
 
-use super::error::CommitError;
+use super::error::{CommitError, Constraint};
+use super::group::{Hold, Resource};
 use crate::http::{ApiError, Expected};
 
 /// The largest event, in bytes, that the topics are made to take. A document that
@@ -40,6 +41,8 @@ pub struct Write {
     traceparent: Option<String>,
     pub(super) operations: Vec<Operation>,
     pub(super) events: Vec<OutboxRecord>,
+    /// Decides which writes can share a transaction.
+    pub(super) resources: Vec<(Resource, Hold)>,
 }
 
 /// What a commit gave: the id of the write's first event, and its document's version.
@@ -74,6 +77,7 @@ impl Write {
             traceparent: cause.traceparent.clone(),
             operations: Vec::new(),
             events: Vec::new(),
+            resources: Vec::new(),
         }
     }
 
@@ -85,6 +89,12 @@ impl Write {
         event: EventType,
     ) -> Result<(), CommitError> {
         let stored = stored_form(document, secrets)?;
+        if let Some((constraint, value)) = Constraint::claimed_by(D::DOMAIN.collection(), &stored) {
+            self.hold(
+                Resource::Unique(constraint, value.to_owned()),
+                Hold::Exclusive,
+            );
+        }
         self.push(D::DOMAIN, Action::Insert(stored));
         self.announce(document, event)
     }
@@ -106,6 +116,10 @@ impl Write {
             update: doc! { "$set": fields },
         };
         self.push(D::DOMAIN, action);
+        self.hold(
+            Resource::Document(D::DOMAIN, document.id()),
+            Hold::Exclusive,
+        );
         self.announce(document, event)
     }
 
@@ -122,6 +136,11 @@ impl Write {
         };
         filter.insert("product_ids", products);
         self.push(Domain::Supplier, Action::Remove { filter });
+        self.hold(
+            Resource::Document(Domain::Supplier, supplier.id),
+            Hold::Exclusive,
+        );
+        self.hold(Resource::ProductList(supplier.id), Hold::Exclusive);
         self.announce(supplier, EventType::SupplierDeleted)
     }
 
@@ -130,6 +149,7 @@ impl Write {
         let filter = doc! { "_id": product.supplier_id };
         let update = doc! { "$push": { "product_ids": product.id } };
         self.push(Domain::Supplier, Action::Update { filter, update });
+        self.hold(Resource::ProductList(product.supplier_id), Hold::Shared);
     }
 
     /// Takes the product off its supplier's list, if the supplier is still there.
@@ -138,6 +158,20 @@ impl Write {
         let update = doc! { "$pull": { "product_ids": product.id } };
         let action = Action::UpdateIfPresent { filter, update };
         self.push(Domain::Supplier, action);
+        self.hold(Resource::ProductList(product.supplier_id), Hold::Shared);
+    }
+
+    /// About how many bytes it sends to MongoDB: each document is in its event, too.
+    pub(super) fn bytes(&self) -> usize {
+        2 * self
+            .events
+            .iter()
+            .map(|event| event.payload.len())
+            .sum::<usize>()
+    }
+
+    pub(super) fn hold(&mut self, resource: Resource, hold: Hold) {
+        self.resources.push((resource, hold));
     }
 
     fn push(&mut self, domain: Domain, action: Action) {

@@ -1,0 +1,203 @@
+//! One MongoDB transaction for any number of writes: one statement for all inserts
+//! into a collection, one for all its updates, one for all its removals, one for all
+//! events.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::error::{PreconditionFailed, StatementFailed};
+use super::write::{Action, Operation};
+use super::{CommitError, Write};
+use mongodb::bson::{Document as Fields, RawDocumentBuf, doc};
+use mongodb::error::{Error, Result};
+use mongodb::options::WriteConcern;
+use mongodb::{Client, ClientSession, Database};
+
+/// Runs transactions on one database. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Transactions {
+    pub client: Client,
+    pub database: Database,
+}
+
+impl Transactions {
+    /// Commits all of `writes` or none. Write conflicts and lost answers are retried
+    /// inside, for at most `time`.
+    ///
+    /// # Errors
+    /// [`CommitError`]; with more than one write it does not say which is to blame.
+    pub async fn commit(
+        &self,
+        writes: &[Arc<Write>],
+        time: Duration,
+    ) -> std::result::Result<(), CommitError> {
+        let committing = Arc::new(AtomicBool::new(false));
+        let outcome = tokio::time::timeout(time, self.run(writes, committing.clone())).await;
+        let outcome_unknown = || committing.load(Ordering::Relaxed);
+        match outcome {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(match CommitError::from(error) {
+                CommitError::Unavailable { source, .. } => CommitError::Unavailable {
+                    outcome_unknown: outcome_unknown(),
+                    source,
+                },
+                other => other,
+            }),
+            Err(_) => Err(CommitError::Unavailable {
+                outcome_unknown: outcome_unknown(),
+                source: None,
+            }),
+        }
+    }
+
+    /// `committing` tells whether the last thing sent was the commit: if no answer
+    /// comes then, it may have happened.
+    async fn run(&self, writes: &[Arc<Write>], committing: Arc<AtomicBool>) -> Result<()> {
+        let mut session = self.client.start_session().await?;
+        session
+            .start_transaction()
+            .write_concern(WriteConcern::majority())
+            .and_run(
+                (self, writes, committing),
+                |session, (engine, writes, committing)| {
+                    Box::pin(async move {
+                        committing.store(false, Ordering::Relaxed);
+                        engine.apply(session, writes).await?;
+                        committing.store(true, Ordering::Relaxed);
+                        Ok(())
+                    })
+                },
+            )
+            .await
+    }
+
+    /// The body of the transaction. Errors of the driver go back to it unchanged:
+    /// it tells by them whether the server has aborted.
+    async fn apply(&self, session: &mut ClientSession, writes: &[Arc<Write>]) -> Result<()> {
+        let operations = || writes.iter().flat_map(|write| &write.operations);
+        for collection in collections(operations()) {
+            let here = || operations().filter(|operation| operation.collection == collection);
+            self.insert(session, collection, here()).await?;
+            self.update(session, collection, here()).await?;
+            self.remove(session, collection, here()).await?;
+        }
+        let events = writes
+            .iter()
+            .flat_map(|write| &write.events)
+            .map(|event| event.to_bson());
+        let outbox = self
+            .database
+            .collection::<RawDocumentBuf>(shared::outbox::COLLECTION);
+        outbox.insert_many(events).session(session).await?;
+        Ok(())
+    }
+
+    async fn insert(
+        &self,
+        session: &mut ClientSession,
+        collection: &str,
+        operations: impl Iterator<Item = &Operation>,
+    ) -> Result<()> {
+        let documents: Vec<_> = operations
+            .filter_map(|operation| match &operation.action {
+                Action::Insert(document) => Some(document),
+                _ => None,
+            })
+            .collect();
+        if documents.is_empty() {
+            return Ok(());
+        }
+        let collection = self.database.collection::<RawDocumentBuf>(collection);
+        collection.insert_many(documents).session(session).await?;
+        Ok(())
+    }
+
+    /// One command for all updates. Its answer tells how many matched, not which: the
+    /// ones that must match go apart from those that may not.
+    async fn update(
+        &self,
+        session: &mut ClientSession,
+        collection: &str,
+        operations: impl Iterator<Item = &Operation>,
+    ) -> Result<()> {
+        let (mut required, mut optional) = (Vec::new(), Vec::new());
+        for operation in operations {
+            match &operation.action {
+                Action::Update { filter, update } => {
+                    required.push(doc! { "q": filter.clone(), "u": update.clone() });
+                }
+                Action::UpdateIfPresent { filter, update } => {
+                    optional.push(doc! { "q": filter.clone(), "u": update.clone() });
+                }
+                Action::Insert(_) | Action::Remove { .. } => {}
+            }
+        }
+        let expected = required.len();
+        let matched = self
+            .write_command(session, "update", "updates", collection, required)
+            .await?;
+        if matched != expected {
+            return Err(Error::custom(PreconditionFailed));
+        }
+        self.write_command(session, "update", "updates", collection, optional)
+            .await?;
+        Ok(())
+    }
+
+    async fn remove(
+        &self,
+        session: &mut ClientSession,
+        collection: &str,
+        operations: impl Iterator<Item = &Operation>,
+    ) -> Result<()> {
+        let removals: Vec<_> = operations
+            .filter_map(|operation| match &operation.action {
+                Action::Remove { filter } => Some(doc! { "q": filter.clone(), "limit": 1 }),
+                _ => None,
+            })
+            .collect();
+        let expected = removals.len();
+        let removed = self
+            .write_command(session, "delete", "deletes", collection, removals)
+            .await?;
+        if removed == expected {
+            Ok(())
+        } else {
+            Err(Error::custom(PreconditionFailed))
+        }
+    }
+
+    /// An `update` or `delete` command; returns how many documents it matched.
+    async fn write_command(
+        &self,
+        session: &mut ClientSession,
+        command: &str,
+        statements_key: &str,
+        collection: &str,
+        statements: Vec<Fields>,
+    ) -> Result<usize> {
+        if statements.is_empty() {
+            return Ok(0);
+        }
+        let command = doc! { command: collection, statements_key: statements, "ordered": true };
+        let answer = self.database.run_command(command).session(session).await?;
+        if let Ok([failure, ..]) = answer.get_array("writeErrors").map(Vec::as_slice) {
+            return Err(Error::custom(StatementFailed::from(failure)));
+        }
+        let matched = answer.get_i32("n").unwrap_or_default();
+        Ok(usize::try_from(matched).unwrap_or_default())
+    }
+}
+
+/// Each collection once, in the order in which the writes first name them: a write
+/// that is repeated meets its idempotency key before anything else.
+fn collections<'a>(operations: impl Iterator<Item = &'a Operation>) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for operation in operations {
+        if !names.contains(&operation.collection) {
+            names.push(operation.collection);
+        }
+    }
+    names
+}
