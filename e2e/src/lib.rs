@@ -10,6 +10,7 @@
 //! Everything here panics on failure: it exists only inside tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod api_alone;
 mod client;
 mod event_log;
 mod pipeline;
@@ -18,6 +19,7 @@ mod rows;
 mod servers;
 mod wait;
 
+pub use api_alone::ApiAlone;
 pub use client::{Answer, Client, sample};
 pub use event_log::{Event, EventLog};
 pub use pipeline::Pipeline;

@@ -105,7 +105,7 @@ impl Pipeline {
 }
 
 /// Short, since it becomes part of topic and database names.
-fn unique(name: &str) -> String {
+pub(crate) fn unique(name: &str) -> String {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .expect("after 1970");
@@ -113,14 +113,14 @@ fn unique(name: &str) -> String {
 }
 
 /// target/e2e/<unique>, where a failed run can be read afterwards.
-fn logs(unique: &str) -> PathBuf {
+pub(crate) fn logs(unique: &str) -> PathBuf {
     let folder = binary("api").with_file_name("e2e").join(unique);
     std::fs::create_dir_all(&folder).expect("the log folder can be made");
     folder
 }
 
 /// A port that nobody listens on at the moment.
-fn free() -> SocketAddr {
+pub(crate) fn free() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its number")
 }

@@ -22,6 +22,10 @@ use crate::metrics::Metrics;
 
 type Outcome = Result<(), CommitError>;
 
+/// How long after its time is up a write in flight may still tell how it ended. The
+/// transaction has the same deadline, so this is for the scheduler alone.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
 /// How group commit is bounded.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupLimits {
@@ -120,6 +124,10 @@ impl Progress {
         self.step(GIVEN_UP)
     }
 
+    fn is_taken(&self) -> bool {
+        self.0.load(Ordering::Acquire) == TAKEN
+    }
+
     fn step(&self, to: u8) -> bool {
         self.0
             .compare_exchange(WAITING, to, Ordering::AcqRel, Ordering::Acquire)
@@ -180,7 +188,7 @@ impl Committer {
         let wanted = u32::try_from(bytes.min(self.room_bytes)).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(wanted);
         let room = room.map_err(|_| CommitError::Overloaded)?;
-        let (reply, outcome) = oneshot::channel();
+        let (reply, mut outcome) = oneshot::channel();
         let progress = Arc::new(Progress::default());
         let queued = Queued {
             write,
@@ -193,10 +201,14 @@ impl Committer {
         self.queue
             .try_send(queued)
             .map_err(|_| CommitError::Overloaded)?;
-        match tokio::time::timeout_at(deadline, outcome).await {
+        let mut settled = tokio::time::timeout_at(deadline, &mut outcome).await;
+        if settled.is_err() && !progress.give_up() {
+            settled = tokio::time::timeout(LAST_WORD, outcome).await;
+        }
+        match settled {
             Ok(outcome) => outcome.map_err(CommitError::internal)?,
             Err(_) => Err(CommitError::Unavailable {
-                outcome_unknown: !progress.give_up(),
+                outcome_unknown: progress.is_taken(),
                 source: None,
             }),
         }
@@ -278,11 +290,27 @@ impl Crew {
                 .commit_queue_wait_seconds
                 .observe(queued.since.elapsed().as_secs_f64());
         }
+        let group = self.with_time_left(group);
         if !group.is_empty() {
             self.metrics.commit_group_size.observe(group.len() as f64);
             self.commit(group).await;
         }
         resources
+    }
+
+    /// Refuses those whose time is almost up: begun now, they could be committed after
+    /// their clients were told that they were not.
+    fn with_time_left(&self, group: Vec<Queued>) -> Vec<Queued> {
+        let (late, timely): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .partition(|queued| queued.since.elapsed() > self.time * 9 / 10);
+        for queued in late {
+            queued.answer(Err(CommitError::Unavailable {
+                outcome_unknown: false,
+                source: None,
+            }));
+        }
+        timely
     }
 
     /// All together; where that fails for somebody's fault, without the guilty; where
@@ -331,8 +359,10 @@ impl Crew {
 
     async fn attempt(&self, group: &[Queued]) -> Outcome {
         let writes: Vec<_> = group.iter().map(|queued| queued.write.clone()).collect();
+        let waited = group.iter().map(|queued| queued.since.elapsed()).max();
+        let left = self.time.saturating_sub(waited.unwrap_or_default());
         let _timer = self.metrics.commit_seconds.start_timer();
-        self.transactions.commit(&writes, self.time).await
+        self.transactions.commit(&writes, left).await
     }
 
     async fn without_the_guilty(&self, group: Vec<Queued>) -> Vec<Queued> {

@@ -21,6 +21,7 @@ mod proxy;
 
 mod cursors;
 mod envelope;
+mod groups;
 mod idempotency;
 mod legacy;
 mod life;

@@ -1,0 +1,96 @@
+//! Writes through REST, grouped and one transaction each, beside the bare driver.
+
+use std::time::Duration;
+
+use e2e::{ApiAlone, Servers, sample};
+use serde_json::Value;
+
+use crate::figures::Figures;
+use crate::{Settings, bare, http};
+
+const CONCURRENCY: [usize; 4] = [1, 8, 32, 128];
+
+pub async fn measure(servers: &Servers, settings: Settings, figures: &mut Figures) {
+    for run in 1..=settings.runs {
+        println!("api: run {run} of {}", settings.runs);
+        raw_limits(servers, settings, figures).await;
+        for (mode, limit) in [("grouped", "64"), ("one each", "1")] {
+            let switches = [("API_GROUP_COMMIT_MAX", limit), ("RUST_LOG", "warn")];
+            let api = ApiAlone::start(servers, &switches).await;
+            for (path, body) in requests(&api).await {
+                for connections in CONCURRENCY {
+                    let request = http::post(path, &body.user, &body.text);
+                    let time = Duration::from_secs(settings.seconds);
+                    let latencies = http::drive(&api.address(), request, connections, time).await;
+                    let rate = latencies.count() as f64 / time.as_secs_f64();
+                    let name = format!("POST {path} x{connections}, {mode}");
+                    let against = bare_name(connections.min(32), 1);
+                    figures.add(&name, "/s", Some(&against), rate);
+                    figures.add(
+                        &format!("{name}: p50"),
+                        "ms",
+                        None,
+                        latencies.percentile(50),
+                    );
+                    figures.add(
+                        &format!("{name}: p99"),
+                        "ms",
+                        None,
+                        latencies.percentile(99),
+                    );
+                }
+            }
+        }
+    }
+}
+
+async fn raw_limits(servers: &Servers, settings: Settings, figures: &mut Figures) {
+    let url = servers.setting("MONGODB_URL");
+    let time = Duration::from_secs(settings.seconds);
+    for (tasks, size) in [(1, 1), (8, 1), (32, 1), (1, 32), (2, 32)] {
+        let rate = bare::transactions(url, tasks, size, time).await;
+        figures.add(&bare_name(tasks, size), "/s", None, rate);
+    }
+}
+
+fn bare_name(tasks: usize, size: usize) -> String {
+    format!("bare driver x{tasks}, {size} a transaction")
+}
+
+struct Body {
+    user: String,
+    text: String,
+}
+
+async fn requests(api: &ApiAlone) -> [(&'static str, Body); 2] {
+    let client = api.client();
+    let id = |document: Value| document["id"].as_str().expect("an id").to_owned();
+    let user = id(client
+        .create("/users", "", &sample::user("bench@example.com"))
+        .await);
+    let supplier = id(client
+        .create("/suppliers", "", &sample::supplier("b@example.com"))
+        .await);
+    let product = id(client
+        .create("/products", &supplier, &sample::product())
+        .await);
+    let publish = format!("/products/{product}/publish");
+    client
+        .expect(
+            200,
+            reqwest::Method::POST,
+            &publish,
+            &supplier,
+            &Value::Null,
+        )
+        .await;
+    let post = Body {
+        user: user.clone(),
+        text: sample::post("bench").to_string(),
+    };
+    let order = Body {
+        user,
+        text: sample::order(&product, Some("red"), 2).to_string(),
+    };
+    [("/posts", post), ("/orders", order)]
+}

@@ -1,0 +1,81 @@
+//! A load generator that costs next to nothing: on two cores it shares them with what
+//! it measures, so it sends the same bytes again and looks at little of the answer.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::figures::Latencies;
+
+/// A POST, ready to be written to a connection.
+pub fn post(path: &str, user: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: api\r\ncontent-type: application/json\r\n\
+         x-user-id: {user}\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// Sends `request` over `connections` connections, one after the other on each, for
+/// the given time.
+///
+/// # Panics
+/// Where an answer is not 201.
+pub async fn drive(
+    address: &str,
+    request: Vec<u8>,
+    connections: usize,
+    time: Duration,
+) -> Latencies {
+    let until = Instant::now() + time;
+    let mut senders = JoinSet::new();
+    for _ in 0..connections {
+        senders.spawn(send(address.to_owned(), request.clone(), until));
+    }
+    Latencies::new(senders.join_all().await.into_iter().flatten().collect())
+}
+
+async fn send(address: String, request: Vec<u8>, until: Instant) -> Vec<Duration> {
+    let mut connection = TcpStream::connect(&address).await.expect("the API listens");
+    connection.set_nodelay(true).expect("nodelay");
+    let mut buffer = Vec::with_capacity(16 * 1024);
+    let mut latencies = Vec::new();
+    while Instant::now() < until {
+        let started = Instant::now();
+        connection.write_all(&request).await.expect("the API reads");
+        read_answer(&mut connection, &mut buffer).await;
+        latencies.push(started.elapsed());
+    }
+    latencies
+}
+
+async fn read_answer(connection: &mut TcpStream, buffer: &mut Vec<u8>) {
+    buffer.clear();
+    loop {
+        let read = connection.read_buf(buffer).await.expect("the API answers");
+        assert!(read > 0, "the API closed the connection");
+        if let Some(end) = end_of_answer(buffer) {
+            assert!(
+                buffer.starts_with(b"HTTP/1.1 201"),
+                "{}",
+                String::from_utf8_lossy(buffer)
+            );
+            assert_eq!(end, buffer.len(), "one answer at a time");
+            return;
+        }
+    }
+}
+
+/// The length of the answer, once all of it is there.
+fn end_of_answer(buffer: &[u8]) -> Option<usize> {
+    let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&buffer[..head])
+        .ok()?
+        .to_ascii_lowercase();
+    let (_, rest) = text.split_once("content-length: ")?;
+    let length: usize = rest.split("\r\n").next()?.parse().ok()?;
+    (buffer.len() >= head + length).then_some(head + length)
+}

@@ -1,0 +1,66 @@
+//! `make bench`: what the pipeline does on this machine, as ratios to the raw limit
+//! of the same servers, measured in the same run.
+//!
+//! Each figure is the median of several runs, with the lowest and the highest beside
+//! it. The raw limits are bare driver loops that do the least that could be called the
+//! same work; no absolute claim is made.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
+
+mod api;
+mod bare;
+mod figures;
+mod http;
+
+use e2e::Servers;
+use figures::Figures;
+
+const USAGE: &str = "bench [api]…   (BENCH_RUNS=3, BENCH_SECONDS=4, BENCH_JSON=FILE)";
+
+#[tokio::main]
+async fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let sections = if wanted.is_empty() {
+        vec!["api".to_owned()]
+    } else {
+        wanted
+    };
+    let servers = Servers::shared();
+    let settings = Settings::from_environment();
+    let mut figures = Figures::default();
+    for section in &sections {
+        match section.as_str() {
+            "api" => api::measure(&servers, settings, &mut figures).await,
+            other => panic!("no section {other:?}; usage: {USAGE}"),
+        }
+    }
+    println!("\n{figures}");
+    if let Some(file) = std::env::var_os("BENCH_JSON") {
+        std::fs::write(&file, figures.to_json()).expect("BENCH_JSON can be written");
+    }
+}
+
+/// How long and how often.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    pub runs: usize,
+    pub seconds: u64,
+}
+
+impl Settings {
+    fn from_environment() -> Self {
+        let number = |name: &str, default: u64| {
+            std::env::var(name)
+                .ok()
+                .map_or(default, |text| text.parse().expect(name))
+        };
+        Self {
+            runs: number("BENCH_RUNS", 3) as usize,
+            seconds: number("BENCH_SECONDS", 4),
+        }
+    }
+}
