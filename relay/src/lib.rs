@@ -14,9 +14,11 @@
 
 mod backlog;
 pub mod batch;
+mod begin;
 pub mod checkpoint;
 pub mod config;
 mod dead;
+mod failure;
 mod kafka;
 mod lag;
 mod layout;
@@ -25,6 +27,7 @@ mod metrics;
 mod pipeline;
 pub mod position;
 mod producer;
+mod producer_settings;
 pub mod properties;
 mod publish;
 mod published;
@@ -84,7 +87,7 @@ pub(crate) struct Relay {
 /// # Errors
 /// [`RunError`], at once; later nothing ends it but `shutdown`.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
-    producer::check(&config)?;
+    producer_settings::check(&config)?;
     let health = Health::default();
     let registry = Registry::new();
     let source = Source::new(&config.mongo)
@@ -114,6 +117,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         () = backlog::run(&relay) => {}
         () = purge::run(&relay) => {}
     }
+    relay.source.close().await;
     Ok(())
 }
 

@@ -3,7 +3,8 @@ use std::process::ExitCode;
 use relay::config::Config;
 use shared::process::{shutdown_on_signal, start_telemetry};
 
-#[tokio::main]
+// Two stages, and little beside them: more threads would only cost memory.
+#[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     let config = match Config::load() {
         Ok(config) => config,

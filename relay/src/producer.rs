@@ -1,12 +1,11 @@
-//! The transactional producer: its settings, its failures by name, and the blocking
-//! calls. The async side is publish.rs.
+//! The transactional producer's calls. They block; the async side is publish.rs.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
-use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{
@@ -15,44 +14,10 @@ use rdkafka::producer::{
 use shared::process::Shutdown;
 
 use crate::config::Config;
-use crate::kafka::{Watch, client_config, quiet_log};
-use crate::properties::RefusedProperty;
+use crate::failure::{InitError, TransactionError, fatal, is_refusal};
+use crate::kafka::{Watch, quiet_log};
+use crate::producer_settings::producer_config;
 use crate::shard::Shard;
-
-/// What can go wrong in a transaction, by what must be done about it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TransactionError {
-    /// Aborted: nothing of it is visible. Kafka will never take the records at these
-    /// places of the batch (or one of them, where they shared a request).
-    #[error("refused {} records: {}", .0.len(), .1)]
-    Refused(Vec<usize>, RDKafkaErrorCode),
-    /// Aborted: nothing of it is visible, and the producer is as good as new.
-    #[error("aborted: {0}")]
-    Aborted(String),
-    /// Another relay has taken over this transactional.id.
-    #[error("fenced by another relay")]
-    Fenced,
-    /// The producer can do nothing more, and what became of the transaction is not
-    /// known here. A new producer decides it, and the checkpoint tells how.
-    #[error("producer lost: {0}")]
-    Lost(String),
-    /// Stopped by shutdown before the commit: nothing of it is visible.
-    #[error("shutting down")]
-    Stopped,
-}
-
-impl TransactionError {
-    /// The label of `relay_publish_failures_total`.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Refused(..) => "refused",
-            Self::Aborted(_) => "aborted",
-            Self::Fenced => "fenced",
-            Self::Lost(_) => "producer_lost",
-            Self::Stopped => "shutdown",
-        }
-    }
-}
 
 /// How long a transaction under way may still take once the process shall stop.
 const GRACE: Duration = Duration::from_secs(2);
@@ -319,83 +284,5 @@ impl Producer {
             }
             self.inner.poll(Duration::ZERO);
         }
-    }
-}
-
-/// Why the shard could not be claimed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InitError {
-    /// The broker is away or still loading: the same call can succeed later.
-    #[error("{0}")]
-    Again(String),
-    /// The producer is of no use; another one may be.
-    #[error("{0}")]
-    Lost(String),
-}
-
-fn fatal(code: RDKafkaErrorCode, reason: String) -> TransactionError {
-    match code {
-        RDKafkaErrorCode::Fenced
-        | RDKafkaErrorCode::ProducerFenced
-        | RDKafkaErrorCode::InvalidProducerEpoch => TransactionError::Fenced,
-        _ => TransactionError::Lost(reason),
-    }
-}
-
-/// Verdicts on the record itself, which no retry changes.
-fn is_refusal(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::MessageSizeTooLarge
-            | RDKafkaErrorCode::InvalidRecord
-            | RDKafkaErrorCode::InvalidMessageSize
-    )
-}
-
-/// The settings on which a promise rests come last: nothing overrides them.
-fn producer_config(config: &Config, shard: Shard) -> ClientConfig {
-    let mut settings = client_config(config);
-    // A batch is complete when it is handed over: nothing is gained by waiting.
-    settings.set("linger.ms", "0");
-    config.kafka_properties.apply(&mut settings);
-    settings
-        .set("transactional.id", transactional_id(config, shard))
-        .set("enable.idempotence", "true")
-        .set("acks", "all")
-        .set(
-            "transaction.timeout.ms",
-            config.transaction_timeout_ms.to_string(),
-        )
-        .set("compression.type", config.compression.codec())
-        .set("message.max.bytes", config.largest_record().to_string())
-        // The partition in which a Java client would look for the key.
-        .set("partitioner", "murmur2_random")
-        .set("delivery.report.only.error", "true");
-    settings
-}
-
-/// Whether librdkafka takes the settings at all, to be found out at once.
-///
-/// # Errors
-/// [`RefusedProperty`], without the value: it may be a password.
-pub fn check(config: &Config) -> Result<(), RefusedProperty> {
-    let settings = producer_config(config, config.shard);
-    let Err(error) = settings.create_native_config() else {
-        return Ok(());
-    };
-    Err(match error {
-        KafkaError::ClientConfig(_, why, property, _) => RefusedProperty::Invalid { property, why },
-        error => RefusedProperty::Invalid {
-            property: "librdkafka".to_owned(),
-            why: error.to_string(),
-        },
-    })
-}
-
-fn transactional_id(config: &Config, shard: Shard) -> String {
-    let base = config.kafka.topic("outbox-relay");
-    match shard.index() {
-        0 => base,
-        index => format!("{base}-{index}"),
     }
 }

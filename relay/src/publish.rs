@@ -12,8 +12,9 @@ use tokio::task::JoinHandle;
 use crate::batch::{Batch, Event};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
+use crate::failure::{InitError, TransactionError};
 use crate::kafka::Watch;
-use crate::producer::{InitError, Producer, Record, TransactionError};
+use crate::producer::{Producer, Record};
 use crate::shard::Shard;
 use crate::topics::Topics;
 

@@ -38,6 +38,7 @@ pub enum ReadBackError {
 /// Older-format records carry no headers, hence no id, and are passed over.
 ///
 /// Call it only after `init_transactions`: then no open transaction of ours is left.
+/// Those of others are waited for.
 ///
 /// # Errors
 /// Where Kafka is away.
@@ -51,15 +52,45 @@ pub async fn event_ids(relay: &Relay, oldest: Option<Timestamp>) -> Result<Event
     let stop = relay.shutdown.clone();
     let since = (oldest.millis() - SKEW_MILLIS).max(0);
     let reading = tokio::task::spawn_blocking(move || {
+        let mut uncommitted = settings.clone();
+        uncommitted.set("isolation.level", "read_uncommitted");
+        let uncommitted = BaseConsumer::from_config_and_context(&uncommitted, watch.clone())?;
         let consumer = BaseConsumer::from_config_and_context(&settings, watch)?;
         let mut ids = Vec::new();
         for topic in &topics {
+            await_decided(&consumer, &uncommitted, topic, &stop)?;
             read_topic(&consumer, topic, since, &stop, &mut ids)?;
         }
         Ok(EventIds::collect(ids))
     });
     let ids: Result<EventIds, ReadBackError> = reading.await.map_err(Ended::Panicked)?;
     Ok(ids?)
+}
+
+/// Waits until nothing that is in the topic now is hidden from us. A transaction that
+/// somebody else (another shard) has open hides all records behind its first one, ours
+/// included.
+fn await_decided(
+    committed: &BaseConsumer<Watch>,
+    uncommitted: &BaseConsumer<Watch>,
+    topic: &str,
+    stop: &Shutdown,
+) -> Result<(), ReadBackError> {
+    let metadata = committed.fetch_metadata(Some(topic), CALL)?;
+    for partition in metadata
+        .topics()
+        .iter()
+        .flat_map(|topic| topic.partitions())
+    {
+        let (_, end) = uncommitted.fetch_watermarks(topic, partition.id(), CALL)?;
+        while committed.fetch_watermarks(topic, partition.id(), CALL)?.1 < end {
+            if stop.is_cancelled() {
+                return Err(ReadBackError::Stopped);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    Ok(())
 }
 
 fn read_topic(

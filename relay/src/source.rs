@@ -127,6 +127,17 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Lets the driver finish what it does behind our back (it kills the cursors that were
+    /// dropped): cut off in that, it panics.
+    pub async fn close(&self) {
+        let closing = self.database.client().clone().shutdown();
+        tokio::time::timeout(Duration::from_secs(1), closing)
+            .await
+            .ok();
+    }
+}
+
 /// What went wrong in a line: the driver's own text repeats the server's whole answer.
 pub fn plain(error: &Error) -> String {
     match error.kind.as_ref() {

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+#[cfg(feature = "chaos")]
 mod chaos;
 mod crashes;
 mod faults;

@@ -68,6 +68,7 @@ impl Process {
     }
 
     /// Resident memory in bytes, now and at its highest.
+    #[cfg(feature = "chaos")]
     pub fn memory(&self) -> (u64, u64) {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let bytes = |name: &str| {

@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use crate::fixture::{Pipeline, assert_exactly_once, history, until};
 use crate::reader::Arrivals;
+use shared::Timestamp;
 
 /// Headers, key, value and topic of every event are as the API wrote them; what was
 /// written before the first start and what comes later alike.
@@ -91,6 +92,36 @@ async fn the_figures_are_those_of_the_source() {
     assert_eq!(relay.metric("relay_dead_events_total").await, Some(0.0));
     assert!(relay.metric("relay_checkpoint_age_seconds").await.unwrap() < 60.0);
     assert!(relay.metric("relay_oplog_headroom_seconds").await.unwrap() >= 0.0);
+    relay.kill();
+    pipeline.drop().await;
+}
+
+/// Lag is told by MongoDB's clock and ours; what a writer's clock says does not matter.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_with_a_wrong_clock_makes_no_lag() {
+    let pipeline = Pipeline::new("skew").await;
+    let relay = pipeline.launch();
+    relay.await_ready().await;
+    let mut written = Vec::new();
+    for skew in [-3_600_000, 3_600_000] {
+        let mut wrong = history(20, 2);
+        for record in &mut wrong {
+            let moment = Timestamp::now().millis() + skew;
+            record.occurred_at = Timestamp::from_millis(moment).unwrap();
+        }
+        pipeline.write(&wrong).await;
+        written.extend(wrong);
+        pipeline.await_events(written.len()).await;
+        until("the lag is right", || async {
+            let lag = relay.metric("relay_lag_seconds").await;
+            let pending = relay.metric("relay_outbox_pending_events").await;
+            lag.is_some_and(|lag| (0.0..1.0).contains(&lag)) && pending == Some(0.0)
+        })
+        .await;
+        let age = relay.metric("relay_oldest_pending_event_age_seconds").await;
+        assert_eq!(age, Some(0.0), "nothing is pending");
+    }
+    assert_exactly_once(&pipeline.await_events(written.len()).await, &written);
     relay.kill();
     pipeline.drop().await;
 }

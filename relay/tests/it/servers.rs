@@ -43,6 +43,7 @@ impl Servers {
         assert!(done, "stack {command} {names:?}");
     }
 
+    #[cfg(feature = "chaos")]
     pub fn signal(&self, name: &str, signal: &str) {
         let file = self.folder().join("run").join(format!("{name}.pid"));
         let pid = std::fs::read_to_string(file).unwrap();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use shared::outbox::OutboxRecord;
 use tokio::task::JoinHandle;
 
-use crate::fixture::{Pipeline, assert_exactly_once, history, until};
+use crate::fixture::{Pipeline, assert_exactly_once, chaos, history, until};
 
 /// Writes the history at 1,000 events a second.
 fn write_steadily(pipeline: &Arc<Pipeline>, written: &[OutboxRecord]) -> JoinHandle<()> {
@@ -87,7 +87,7 @@ async fn a_paused_leader_wakes_up_fenced_and_stands_by() {
         published(&standby).await > 0.0
     })
     .await;
-    let seconds = std::env::var("RELAY_TEST_PAUSE_SECONDS").map_or(5, |text| text.parse().unwrap());
+    let seconds = if chaos() { 30 } else { 5 };
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     paused.signal("CONT");
     until("the paused one stands by", || async {

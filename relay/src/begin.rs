@@ -1,0 +1,175 @@
+//! The beginning of a session: from a claimed shard and what the checkpoints say to a
+//! stream that goes on where the last one ended.
+
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::BaseConsumer;
+use shared::process::{Failure, RetryPolicy, retry};
+
+use crate::Relay;
+use crate::backlog;
+use crate::checkpoint::{self, Checkpoint, Counters, Progress};
+use crate::failure::InitError;
+use crate::kafka::{Watch, reader_config};
+use crate::layout::{self, Heritage};
+use crate::position::Position;
+use crate::publish::Publisher;
+use crate::recover::{self, CatchUp, NO_CHECKPOINT};
+use crate::session::{Ended, interrupted};
+use crate::source::Identity;
+use crate::stage::Stage;
+use crate::tail::{Tail, TailError};
+
+/// Claims the shard and finds where to go on; sweeps the outbox where that is lost.
+///
+/// # Errors
+/// [`Ended`]: to be begun again.
+pub async fn begin(relay: &Relay) -> Result<(Stage<'_>, Tail, Option<CatchUp>), Ended> {
+    relay.metrics.lag.uncover();
+    let identity = relay.source.prepare().await?;
+    let publisher = claim(relay).await?;
+    let (newest, division) = inherit(relay).await?;
+    let counters = newest
+        .as_ref()
+        .map(|newest| newest.counters)
+        .unwrap_or_default();
+    let source = identity.source.clone();
+    let mut stage = Stage::new(relay, publisher, source, division, counters);
+    let reason = match standing(newest, &identity) {
+        Ok((checkpoint, position)) => match Tail::open(relay, Some(&position)).await {
+            Ok(tail) => {
+                resume(relay, &checkpoint);
+                return Ok((stage, tail, None));
+            }
+            Err(TailError::Lost { reason, .. }) => reason,
+            Err(error) => return Err(error.into()),
+        },
+        Err(reason) => reason,
+    };
+    if reason == OTHER_DATABASE {
+        relay.metrics.lag.forget();
+    }
+    let (position, catch_up) = recover::sweep(relay, &mut stage, reason).await?;
+    let tail = Tail::open(relay, Some(&position)).await?;
+    Ok((stage, tail, Some(catch_up)))
+}
+
+/// The checkpoint to go on from, and the division of the outbox that holds from now on.
+async fn inherit(relay: &Relay) -> Result<(Option<Box<Checkpoint>>, u64), Ended> {
+    let known = checkpoints(relay).await?;
+    let division = known.iter().map(|found| found.division).max().unwrap_or(0);
+    let inherited = match layout::heritage(relay.shard, &known) {
+        Heritage::None => (None, division),
+        Heritage::Own(own) => (Some(own), division),
+        Heritage::Unfinished(why) => return Err(Ended::Undrained(why)),
+        Heritage::Former { from, until } => {
+            let division = from.division + 1;
+            (Some(adopt(relay, from, &until).await?), division)
+        }
+    };
+    if relay.health.dependencies().contains_key(FORMER_DIVISION) {
+        relay.health.dependency(FORMER_DIVISION).up();
+    }
+    Ok(inherited)
+}
+
+fn resume(relay: &Relay, checkpoint: &Checkpoint) {
+    let lag = &relay.metrics.lag;
+    if let Some(moment) = checkpoint.proven_at {
+        lag.prove(moment);
+    }
+    lag.checkpointed(checkpoint);
+    lag.set_retained(checkpoint.counters.retained);
+    let published = checkpoint.counters.published;
+    tracing::info!(published, "resuming from the checkpoint");
+}
+
+/// No server, but waited for like one, once it turns out to stand in the way.
+pub const FORMER_DIVISION: &str = "former_division";
+const OTHER_DATABASE: &str = "other_database";
+
+/// Where to go on in this outbox, or why the newest checkpoint is worth nothing. Pure.
+fn standing(
+    newest: Option<Box<Checkpoint>>,
+    identity: &Identity,
+) -> Result<(Box<Checkpoint>, Position), &'static str> {
+    let checkpoint = newest.ok_or(NO_CHECKPOINT)?;
+    if checkpoint.source != identity.source {
+        return Err(OTHER_DATABASE);
+    }
+    match checkpoint.progress.clone() {
+        Progress::Recovering { .. } => Err("recovery_interrupted"),
+        // The database went back in time: MongoDB would wait for that moment to come again.
+        Progress::At(position) if position.time > identity.now => Err("rewound"),
+        Progress::At(position) => Ok((checkpoint, position)),
+    }
+}
+
+/// Makes the end of a former division this shard's beginning, if nothing was written
+/// between the first of its shards stopping and the last: of that nobody knows any more
+/// who has published it.
+async fn adopt(
+    relay: &Relay,
+    from: Box<Checkpoint>,
+    until: &Position,
+) -> Result<Box<Checkpoint>, Ended> {
+    if let Progress::At(position) = &from.progress {
+        let whole = Tail::open_whole(relay, Some(position)).await;
+        let between = match whole {
+            Ok(mut tail) => tail.has_events_until(until.time).await?,
+            // Then the sweep decides it.
+            Err(TailError::Lost { .. }) => false,
+            Err(error) => return Err(error.into()),
+        };
+        if between {
+            let why = "events were written between the stop of its first shard and of its last";
+            return Err(Ended::Undrained(why.to_owned()));
+        }
+    }
+    let shard = relay.shard.to_string();
+    tracing::info!(
+        former = from.shard,
+        shard,
+        "taking over from a former division"
+    );
+    let mut adopted = from;
+    adopted.counters = Counters {
+        retained: backlog::count_exactly(relay).await?,
+        ..Counters::default()
+    };
+    Ok(adopted)
+}
+
+/// Fences every other holder of this shard.
+async fn claim(relay: &Relay) -> Result<Publisher, Ended> {
+    let watch = Watch(relay.kafka.clone());
+    let stop = relay.shutdown.clone();
+    let publisher = Publisher::new(
+        &relay.config,
+        relay.topics.clone(),
+        relay.shard,
+        watch,
+        stop,
+    )?;
+    let kind = |error: &InitError| match error {
+        InitError::Again(_) => Failure::Transient,
+        InitError::Lost(_) => Failure::Permanent,
+    };
+    let policy = RetryPolicy::default();
+    let claimed = retry(policy, &relay.shutdown, &relay.kafka, kind, || {
+        publisher.claim()
+    });
+    claimed.await.map_err(interrupted)?;
+    Ok(publisher)
+}
+
+async fn checkpoints(relay: &Relay) -> Result<Vec<Checkpoint>, Ended> {
+    let settings = reader_config(&relay.config);
+    let watch = Watch(relay.kafka.clone());
+    let (topic, shard) = (relay.topics.checkpoint.clone(), relay.shard);
+    let stop = relay.shutdown.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        let consumer = BaseConsumer::from_config_and_context(&settings, watch)?;
+        checkpoint::read_newest(&consumer, &topic, shard, &stop)
+    });
+    Ok(reading.await.map_err(Ended::Panicked)??)
+}

@@ -1,0 +1,57 @@
+//! The settings of the transactional producer.
+
+use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
+
+use crate::config::Config;
+use crate::kafka::client_config;
+use crate::properties::RefusedProperty;
+use crate::shard::Shard;
+
+/// The settings on which a promise rests come last: nothing overrides them.
+pub fn producer_config(config: &Config, shard: Shard) -> ClientConfig {
+    let mut settings = client_config(config);
+    // A batch is complete when it is handed over: nothing is gained by waiting.
+    settings.set("linger.ms", "0");
+    config.kafka_properties.apply(&mut settings);
+    settings
+        .set("transactional.id", transactional_id(config, shard))
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set(
+            "transaction.timeout.ms",
+            config.transaction_timeout_ms.to_string(),
+        )
+        .set("compression.type", config.compression.codec())
+        .set("message.max.bytes", config.largest_record().to_string())
+        // The partition in which a Java client would look for the key.
+        .set("partitioner", "murmur2_random")
+        .set("delivery.report.only.error", "true");
+    settings
+}
+
+/// Whether librdkafka takes the settings at all, to be found out at once.
+///
+/// # Errors
+/// [`RefusedProperty`], without the value: it may be a password.
+pub fn check(config: &Config) -> Result<(), RefusedProperty> {
+    let settings = producer_config(config, config.shard);
+    let Err(error) = settings.create_native_config() else {
+        return Ok(());
+    };
+    Err(match error {
+        KafkaError::ClientConfig(_, why, property, _) => RefusedProperty::Invalid { property, why },
+        error => RefusedProperty::Invalid {
+            property: "librdkafka".to_owned(),
+            why: error.to_string(),
+        },
+    })
+}
+
+fn transactional_id(config: &Config, shard: Shard) -> String {
+    let base = config.kafka.topic("outbox-relay");
+    match shard.index() {
+        0 => base,
+        index => format!("{base}-{index}"),
+    }
+}
