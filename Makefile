@@ -43,7 +43,11 @@ lint: toolchain ## formatting and lints, warnings refused
 	@if command -v shellcheck >/dev/null; then shellcheck -x deploy/local/stack deploy/local/with-test-servers deploy/local/demo; fi
 
 bench: ## performance, as ratios to the raw limits of this machine
-	@echo "no benchmark yet" >&2; exit 1
+	@echo "building for release (cold: about eight minutes on two cores)"
+	@$(CARGO) build --release --workspace
+	@TEST_STACK_DIR=.stack/bench TEST_MONGODB_PORT=27317 TEST_KAFKA_PORT=9392 \
+	TEST_KAFKA_CONTROLLER_PORT=9393 TEST_MYSQL_PORT=3606 FRESH=1 STOP_AFTER=1 \
+	$(WITH_TEST_SERVERS) target/release/bench $(SECTIONS)
 
 .PHONY: toolchain
 toolchain:

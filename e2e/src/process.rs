@@ -119,16 +119,18 @@ fn launch(name: &str, environment: &BTreeMap<String, String>, log: &Path) -> Chi
         .unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Beside the test binary's folder: target/<profile>/<name>.
+/// target/<profile>/<name>: where a bench lies itself, and a test one folder below.
 ///
 /// # Panics
 /// Where it was not built.
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    let profile = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("target/<profile>/deps/<test>");
+    let own = std::env::current_exe().expect("the path of this program");
+    let folder = own.parent().expect("a program lies in a folder");
+    let profile = if folder.ends_with("deps") {
+        folder.parent().unwrap_or(folder)
+    } else {
+        folder
+    };
     let binary = profile.join(name);
     assert!(
         binary.exists(),

@@ -125,4 +125,3 @@ impl Latencies {
             .map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3)
     }
 }
-
