@@ -1,4 +1,4 @@
-//! Writes become one MySQL transaction.
+//! A batch's writes become one MySQL transaction.
 //!
 //! The order of its statements is part of the guarantee:
 //! 1. progress, which locks the partitions against a former owner;
@@ -45,7 +45,7 @@ impl From<diesel::result::Error> for Failed {
     }
 }
 
-/// All of `writes` and `progress`, or nothing.
+/// All of `portions`, in their order, and `progress`, or nothing.
 ///
 /// The connection is of no further use after [`ApplyError::Away`].
 ///
@@ -54,10 +54,10 @@ impl From<diesel::result::Error> for Failed {
 /// succeeded all the same; to apply the same writes again is harmless.
 pub async fn apply(
     connection: &mut Connection,
-    writes: &Writes,
+    portions: impl Iterator<Item = Writes> + Send,
     progress: &[ProgressRow],
 ) -> Result<Applied, ApplyError> {
-    let error = match attempt(connection, writes, progress).await {
+    let error = match attempt(connection, portions, progress).await {
         Ok(applied) => return Ok(applied),
         Err(Failed::Clash) => ApplyError::Refused(Poison {
             reason: Reason::OrderNumberTaken,
@@ -73,11 +73,20 @@ pub async fn apply(
 
 async fn attempt(
     connection: &mut Connection,
-    writes: &Writes,
+    portions: impl Iterator<Item = Writes> + Send,
     progress: &[ProgressRow],
 ) -> Result<Applied, Failed> {
     connection.batch_execute("BEGIN").await?;
     ProgressRow::record(connection, progress).await?;
+    let mut stale = 0;
+    for writes in portions {
+        stale += apply_portion(connection, &writes).await?;
+    }
+    connection.batch_execute("COMMIT").await?;
+    Ok(Applied { stale })
+}
+
+async fn apply_portion(connection: &mut Connection, writes: &Writes) -> Result<u64, Failed> {
     TombstoneRow::upsert(connection, &writes.tombstones).await?;
     let mut stale = 0;
     stale += apply_suppliers(connection, writes).await?;
@@ -89,8 +98,7 @@ async fn attempt(
     stale += apply_kept(connection, Statement::POST_DELETED, writes, &writes.posts)
         .await?
         .stale;
-    connection.batch_execute("COMMIT").await?;
-    Ok(Applied { stale })
+    Ok(stale)
 }
 
 async fn apply_suppliers(connection: &mut Connection, writes: &Writes) -> Result<u64, Failed> {

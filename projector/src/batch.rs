@@ -11,10 +11,7 @@ use crate::plan::{Newest, Offer, Writes};
 use crate::record::{Partition, Record};
 use crate::tables::ProgressRow;
 
-/// Records in the order they came, and what they amount to so far.
-///
-/// Of a change that a newer one supersedes only the record is kept: it is decoded again
-/// should MySQL refuse the newer one.
+/// Records in the order they came, each decoded once to know whether and how it counts.
 #[derive(Debug, Default)]
 pub struct Batch {
     records: Vec<Record>,
@@ -59,16 +56,16 @@ impl Batch {
         position.offset = record.offset;
         position.moment = position.moment.max(moment);
         match decoded {
-            Ok(change) => self.offer(change),
+            Ok(change) => self.offer(&change),
             Err(poison) => self.poison.push((self.records.len(), poison)),
         }
         self.records.push(record);
     }
 
-    fn offer(&mut self, change: Change) {
+    fn offer(&mut self, change: &Change) {
         let moment = change.stamp.event_timestamp;
         let domain = change.content.domain();
-        match self.newest.offer(change) {
+        match self.newest.offer(change, self.records.len()) {
             Offer::Taken => {
                 self.moments.push(moment);
                 *self.events.entry(domain).or_default() += 1;
@@ -115,8 +112,16 @@ impl Batch {
             .map(|(domain, events)| (domain.topic(), *events))
     }
 
-    pub fn plan(&self) -> Writes {
-        self.newest.plan()
+    /// What the newest changes amount to, in portions that are to be written one after
+    /// the other, in one transaction. The records are decoded once more, which costs a
+    /// fraction of the memory that keeping all documents would.
+    pub fn writes(&self) -> impl Iterator<Item = Writes> {
+        self.newest.portions().into_iter().map(|places| {
+            let records = places
+                .into_iter()
+                .filter_map(|place| self.records.get(place));
+            Writes::of(records.filter_map(|record| decode(record).ok()))
+        })
     }
 
     pub fn progress(&self) -> Vec<ProgressRow> {
@@ -166,5 +171,91 @@ impl Batch {
             }
         }
         kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::sample::{Sample, ids};
+
+    fn batch(records: Vec<Record>) -> Batch {
+        let mut batch = Batch::default();
+        for (offset, mut record) in (0..).zip(records) {
+            record.offset = offset;
+            batch.push(record);
+        }
+        batch
+    }
+
+    fn offsets(batch: &Batch) -> Vec<i64> {
+        batch.records().iter().map(|record| record.offset).collect()
+    }
+
+    #[test]
+    fn halves_hold_every_sound_record_once_and_in_order() {
+        let [id, other, ..] = ids();
+        let mut broken = Sample::user(id, 9).record();
+        broken.value = None;
+        let records = vec![
+            Sample::user(id, 1).record(),
+            broken,
+            Sample::user(id, 2).record(),
+            Sample::user(other, 1).record(),
+        ];
+        let whole = batch(records);
+        assert_eq!(
+            whole
+                .poisoned()
+                .map(|(record, _)| record.offset)
+                .collect::<Vec<_>>(),
+            [1]
+        );
+        let (earlier, later) = whole.halves();
+        assert_eq!((offsets(&earlier), offsets(&later)), (vec![0, 2], vec![3]));
+        // What a newer event of the same batch superseded counts again on its own.
+        let (first, second) = earlier.halves();
+        assert_eq!(first.writes().next().unwrap().users[0].version, 1);
+        assert_eq!(second.writes().next().unwrap().users[0].version, 2);
+        let (only, none) = second.halves();
+        assert_eq!((offsets(&only), offsets(&none)), (vec![2], vec![]));
+    }
+
+    #[test]
+    fn progress_is_that_of_the_last_record_poison_included() {
+        let [id, ..] = ids();
+        let mut broken = Sample::user(id, 9).record();
+        broken.value = None;
+        let batch = batch(vec![
+            Sample::user(id, 2).record(),
+            Sample::user(id, 1).record(),
+            broken,
+        ]);
+        let [progress] = &batch.progress()[..] else {
+            panic!("one partition")
+        };
+        assert_eq!(progress.offset, 2);
+        assert_eq!(
+            progress.event_timestamp,
+            Some(batch.moments()[0]),
+            "the newest event's"
+        );
+        assert_eq!(batch.stale(), 1);
+        assert_eq!(batch.events_by_topic().collect::<Vec<_>>(), [("user", 1)]);
+    }
+
+    #[test]
+    fn a_partition_that_was_lost_is_dropped_whole() {
+        let [id, other, ..] = ids();
+        let mut elsewhere = Sample::user(other, 1).record();
+        elsewhere.partition.partition = 1;
+        let batch = batch(vec![
+            Sample::user(id, 1).record(),
+            elsewhere,
+            Sample::user(id, 2).record(),
+        ]);
+        let kept = batch.without(|partition| partition.partition == 0);
+        assert_eq!(offsets(&kept), [1]);
+        assert_eq!(kept.writes().next().unwrap().users.len(), 1);
     }
 }

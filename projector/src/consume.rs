@@ -214,9 +214,9 @@ fn properties(config: &Config) -> ClientConfig {
         .set("topic.metadata.refresh.interval.ms", "1000")
         .set("reconnect.backoff.max.ms", "1000")
         // What librdkafka may hold beside our own batches, and no pause once it is full.
-        .set("queued.max.messages.kbytes", "4096")
+        .set("queued.max.messages.kbytes", "1024")
         .set("queued.min.messages", "10000")
-        .set("fetch.max.bytes", "4194304")
+        .set("fetch.max.bytes", "1048576")
         .set("fetch.queue.backoff.ms", "5")
         .set("statistics.interval.ms", "1000");
     properties

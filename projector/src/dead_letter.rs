@@ -140,11 +140,7 @@ fn headers_with(record: &Record, poison: &Poison) -> OwnedHeaders {
         .iter()
         .zip(&ours)
         .map(|(key, value)| (*key, Some(value.as_bytes())));
-    let own = record
-        .headers
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.as_deref()));
-    owned(own.chain(ours))
+    owned(record.headers.iter().chain(ours))
 }
 
 fn owned<'a>(headers: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>) -> OwnedHeaders {
@@ -181,16 +177,17 @@ impl DeadLetter {
     /// # Errors
     /// Where the message is no dead letter.
     pub fn read(message: &impl Message) -> Result<Self, NotADeadLetter> {
-        let mut headers = headers_of(message);
-        let own = headers
+        let headers = headers_of(message);
+        let all: Vec<_> = headers.iter().collect();
+        let own = all
             .len()
             .checked_sub(header::ALL.len())
             .ok_or(NotADeadLetter("a header"))?;
-        let ours = headers.split_off(own);
+        let (own, ours) = all.split_at(own);
         let text = |index: usize| -> Result<String, NotADeadLetter> {
             let name = header::ALL[index];
-            match &ours[index] {
-                (key, Some(value)) if key == name => String::from_utf8(value.clone()).ok(),
+            match ours[index] {
+                (key, Some(value)) if key == name => String::from_utf8(value.to_vec()).ok(),
                 _ => None,
             }
             .ok_or(NotADeadLetter(name))
@@ -210,7 +207,7 @@ impl DeadLetter {
             failed_at: text(5)?,
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
-            headers,
+            headers: own.iter().copied().collect(),
         })
     }
 
@@ -221,14 +218,10 @@ impl DeadLetter {
     /// # Errors
     /// Where the brokers do not confirm it.
     pub async fn redrive(&self, producer: &FutureProducer) -> KafkaResult<()> {
-        let headers = self
-            .headers
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_deref()));
         let mut record =
             FutureRecord::<[u8], [u8]>::to(&self.origin_topic).partition(self.origin_partition);
         if !self.headers.is_empty() {
-            record = record.headers(owned(headers));
+            record = record.headers(owned(self.headers.iter()));
         }
         record.key = self.key.as_deref();
         record.payload = self.value.as_deref();

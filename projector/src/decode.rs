@@ -283,3 +283,88 @@ fn names_only_the_number(data: &RawValue) -> bool {
 fn parse<T: DeserializeOwned>(data: &RawValue) -> Result<T, Poison> {
     serde_json::from_str(data.get()).map_err(|error| Reason::InvalidData.because(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::sample::{Sample, ids};
+
+    fn reason(record: &Record) -> Reason {
+        decode(record).unwrap_err().reason
+    }
+
+    #[test]
+    fn the_newer_format_is_ranked_by_version_the_older_by_moment() {
+        let [id, ..] = ids();
+        let newer = decode(&Sample::user(id, 7).record()).unwrap();
+        assert_eq!(newer.stamp.version, 7);
+        let older = decode(&Sample::user(id, 7).older(3).record()).unwrap();
+        assert_eq!(older.stamp.version, 0, "its version says nothing");
+        assert!(newer.rank().outranks(older.rank()) && !older.rank().outranks(newer.rank()));
+        assert!(!newer.rank().outranks(newer.rank()));
+    }
+
+    #[test]
+    fn a_foreign_header_makes_no_newer_format() {
+        let [id, ..] = ids();
+        let mut record = Sample::user(id, 7).older(3).record();
+        record.headers = [("uber-trace-id", None)].into_iter().collect();
+        assert_eq!(decode(&record).unwrap().stamp.version, 0);
+    }
+
+    #[test]
+    fn the_older_deletion_needs_nothing_but_the_envelope() {
+        let [id, ..] = ids();
+        for data in [
+            serde_json::json!({}),
+            serde_json::json!(id),
+            serde_json::json!({"user_id": id}),
+        ] {
+            let mut sample = Sample::deletion(id, 1).older(3);
+            sample.envelope["data"] = data;
+            let change = decode(&sample.record()).unwrap();
+            assert_eq!(change.content, Content::Deleted(Domain::User));
+            assert_eq!(change.entity, id);
+        }
+    }
+
+    #[test]
+    fn the_newer_deletion_must_say_which_version() {
+        let [id, other, ..] = ids();
+        let mut sample = Sample::deletion(id, 1);
+        sample.envelope["data"] = serde_json::json!({"user_id": id});
+        assert_eq!(reason(&sample.record()), Reason::InvalidVersion);
+        let mut sample = Sample::deletion(id, 1);
+        sample.envelope["data"]["user_id"] = serde_json::json!(other);
+        assert_eq!(reason(&sample.record()), Reason::InvalidId);
+    }
+
+    #[test]
+    fn a_deleted_product_is_a_deletion_whatever_the_event_is_called() {
+        let [id, ..] = ids();
+        let mut sample = Sample::user(id, 4);
+        sample.envelope["event_type"] = "product.updated".into();
+        sample.envelope["data"] = serde_json::json!({
+            "id": id, "version": 4, "supplier_id": id, "supplier_info": {"name": "S"}, "name": "P",
+            "category": "other", "unit_type": "piece", "metadata": {"base_sku": "S"},
+            "base_price_cents": 1, "status": "deleted",
+            "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+        });
+        let mut record = sample.record();
+        record.domain = Domain::Product;
+        let change = decode(&record).unwrap();
+        assert_eq!(change.content, Content::Deleted(Domain::Product));
+        assert_eq!(change.stamp.version, 4);
+    }
+
+    #[test]
+    fn the_key_must_be_the_entity() {
+        let [id, other, ..] = ids();
+        let mut sample = Sample::user(id, 1);
+        sample.key = Some(other.to_string().into_bytes());
+        assert_eq!(reason(&sample.record()), Reason::InvalidId);
+        let mut sample = Sample::user(id, 1);
+        sample.key = None;
+        assert_eq!(reason(&sample.record()), Reason::NoKey);
+    }
+}

@@ -10,21 +10,24 @@ use shared::event::Domain;
 
 use crate::decode::{Change, Content};
 use crate::tables::{
-    OrderItemRow, OrderRow, PostRow, ProductRow, ProductVariantRow, SupplierRow, TombstoneRow,
-    UserRow,
+    OrderItemRow, OrderRow, PostRow, ProductRow, ProductVariantRow, Rank, SupplierRow,
+    TombstoneRow, UserRow,
 };
 
-/// The newest change of each entity so far.
+/// Which change of each entity is the newest so far, by its place in the batch.
 ///
 /// A document and a statement without one (a deletion, an older cancellation) are kept
 /// apart: where the row stays, it shows the newest document under the newest statement.
+///
+/// Only ranks are kept: of a large batch the documents together would take several
+/// times the memory of the records.
 #[derive(Debug, Default)]
-pub struct Newest(HashMap<(Domain, Id, Kind), Change>);
+pub struct Newest(HashMap<(Domain, Id, Kind), (Rank, usize)>);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Kind {
-    Document,
     Statement,
+    Document,
 }
 
 /// What became of a change that was offered.
@@ -36,41 +39,49 @@ pub enum Offer {
 }
 
 impl Newest {
-    pub fn offer(&mut self, change: Change) -> Offer {
+    pub fn offer(&mut self, change: &Change, place: usize) -> Offer {
         let kind = match change.content {
             Content::Deleted(_) | Content::OrderCancelled => Kind::Statement,
             _ => Kind::Document,
         };
         let key = (change.content.domain(), change.entity, kind);
         match self.0.get(&key) {
-            Some(present) if !change.rank().outranks(present.rank()) => Offer::Stale,
+            Some((present, _)) if !change.rank().outranks(*present) => Offer::Stale,
             _ => {
-                self.0.insert(key, change);
+                self.0.insert(key, (change.rank(), place));
                 Offer::Taken
             }
         }
     }
 
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The writes that bring MySQL from any earlier state to at least these changes.
-    pub fn plan(&self) -> Writes {
-        let mut writes = Writes::default();
-        for change in self.0.values() {
-            writes.add(change);
-        }
-        writes.sort();
-        writes
+    /// Where they are, in portions that are to be written one after the other: statements
+    /// first, then documents, parents before children, by id.
+    pub fn portions(&self) -> Vec<Vec<usize>> {
+        let mut newest: Vec<_> = self.0.iter().collect();
+        newest.sort_unstable_by_key(|((domain, id, kind), _)| (*kind, turn(*domain), *id));
+        let places: Vec<_> = newest.into_iter().map(|(_, (_, place))| *place).collect();
+        places
+            .chunks(CHANGES_A_PORTION)
+            .map(<[_]>::to_vec)
+            .collect()
     }
 }
 
-/// Rows to be written in one transaction, by table, each sorted by id.
+/// So many documents are in memory as such at a time.
+const CHANGES_A_PORTION: usize = 1_000;
+
+/// The order in which the tables are written, by every projector.
+fn turn(domain: Domain) -> u8 {
+    match domain {
+        Domain::Supplier => 0,
+        Domain::Product => 1,
+        Domain::User => 2,
+        Domain::Order => 3,
+        Domain::Post => 4,
+    }
+}
+
+/// Rows to be written together, by table, each sorted by id.
 #[derive(Debug, Default, PartialEq)]
 pub struct Writes {
     pub tombstones: Vec<TombstoneRow>,
@@ -84,6 +95,16 @@ pub struct Writes {
 }
 
 impl Writes {
+    /// What brings MySQL from any earlier state to at least these changes.
+    pub fn of(newest: impl IntoIterator<Item = Change>) -> Self {
+        let mut writes = Self::default();
+        for change in newest {
+            writes.add(&change);
+        }
+        writes.sort();
+        writes
+    }
+
     fn add(&mut self, change: &Change) {
         let stamp = change.stamp.clone();
         match &change.content {
@@ -144,5 +165,100 @@ fn tombstone(change: &Change) -> TombstoneRow {
         event_timestamp: change.stamp.event_timestamp,
         content_version: None,
         content_timestamp: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::decode;
+    use crate::record::sample::{Sample, ids};
+
+    fn plan(samples: impl IntoIterator<Item = Sample>) -> (Writes, Vec<Offer>) {
+        let changes = samples
+            .into_iter()
+            .map(|sample| decode(&sample.record()).unwrap());
+        let changes: Vec<_> = changes.collect();
+        let mut newest = Newest::default();
+        let offers = (changes.iter().enumerate())
+            .map(|(place, change)| newest.offer(change, place))
+            .collect();
+        let places = newest.portions().concat();
+        (
+            Writes::of(places.into_iter().map(|place| changes[place].clone())),
+            offers,
+        )
+    }
+
+    #[test]
+    fn of_an_entity_the_newest_change_counts_whatever_the_order() {
+        let [id, ..] = ids();
+        let user = |version| Sample::user(id, version);
+        let (rising, offers) = plan([user(1), user(2), user(3)]);
+        assert_eq!(offers, [Offer::Taken, Offer::Taken, Offer::Taken]);
+        let (falling, offers) = plan([user(3), user(1), user(3), user(2)]);
+        assert_eq!(
+            offers,
+            [Offer::Taken, Offer::Stale, Offer::Stale, Offer::Stale]
+        );
+        assert_eq!(rising, falling);
+        assert_eq!(rising.users.len(), 1);
+        assert_eq!(rising.users[0].version, 3);
+    }
+
+    #[test]
+    fn the_older_producers_events_go_by_their_moments_and_below_any_version() {
+        let [id, ..] = ids();
+        let older = |second| Sample::user(id, 1).older(second);
+        let (writes, offers) = plan([older(5), older(4), older(6)]);
+        assert_eq!(offers, [Offer::Taken, Offer::Stale, Offer::Taken]);
+        assert_eq!(writes.users[0].version, 0);
+        let (writes, offers) = plan([older(50), Sample::user(id, 1).at(1), older(60)]);
+        assert_eq!(offers, [Offer::Taken, Offer::Taken, Offer::Stale]);
+        assert_eq!(writes.users[0].version, 1);
+    }
+
+    #[test]
+    fn a_deletion_is_kept_beside_the_document_it_lies_over() {
+        let [id, ..] = ids();
+        let (writes, _) = plan([
+            Sample::deletion(id, 3),
+            Sample::user(id, 2),
+            Sample::user(id, 1),
+        ]);
+        assert_eq!(writes.users[0].version, 2);
+        assert_eq!(writes.tombstones[0].version, 3);
+        assert_eq!(writes.stated(Domain::User), [id.to_string()]);
+        assert!(writes.stated(Domain::Post).is_empty());
+    }
+
+    #[test]
+    fn rows_come_in_one_order_whichever_way_they_arrived() {
+        let all = ids();
+        let forward = plan(all.map(|id| Sample::user(id, 1))).0;
+        let mut reversed = all;
+        reversed.reverse();
+        let backward = plan(reversed.map(|id| Sample::user(id, 1))).0;
+        assert_eq!(forward, backward);
+        assert!(forward.users.is_sorted_by_key(|row| row.user_id.clone()));
+    }
+
+    #[test]
+    fn statements_go_first_and_parents_before_children() {
+        let [id, other, ..] = ids();
+        let mut newest = Newest::default();
+        let domains = [
+            Domain::Post,
+            Domain::Product,
+            Domain::Order,
+            Domain::Supplier,
+        ];
+        let change = decode(&Sample::deletion(id, 3).record()).unwrap();
+        for (place, domain) in domains.into_iter().enumerate() {
+            let key = (domain, other, Kind::Document);
+            newest.0.insert(key, (change.rank(), place));
+        }
+        newest.offer(&change, 4);
+        assert_eq!(newest.portions(), [[4, 3, 1, 2, 0]]);
     }
 }

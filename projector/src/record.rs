@@ -13,7 +13,57 @@ pub struct Partition {
     pub partition: i32,
 }
 
-pub type RecordHeaders = Vec<(String, Option<Vec<u8>>)>;
+/// A record's headers, in one piece of memory: a batch holds many thousands of them.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct RecordHeaders(Box<[u8]>);
+
+/// Stands for a header without a value.
+const NO_VALUE: u32 = u32::MAX;
+
+impl<'a> FromIterator<(&'a str, Option<&'a [u8]>)> for RecordHeaders {
+    fn from_iter<I: IntoIterator<Item = (&'a str, Option<&'a [u8]>)>>(headers: I) -> Self {
+        let mut bytes = Vec::new();
+        for (name, value) in headers {
+            // Kafka itself counts both in 32 bits.
+            bytes.extend((name.len() as u32).to_ne_bytes());
+            bytes.extend(
+                value
+                    .map_or(NO_VALUE, |value| value.len() as u32)
+                    .to_ne_bytes(),
+            );
+            bytes.extend(name.as_bytes());
+            bytes.extend(value.unwrap_or_default());
+        }
+        Self(bytes.into())
+    }
+}
+
+impl RecordHeaders {
+    /// Name and value of each.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        let mut rest = &*self.0;
+        std::iter::from_fn(move || {
+            let name_length = u32::from_ne_bytes(*rest.split_off(..4)?.as_array()?);
+            let value_length = u32::from_ne_bytes(*rest.split_off(..4)?.as_array()?);
+            let name = rest.split_off(..name_length as usize)?;
+            let value = match value_length {
+                NO_VALUE => None,
+                length => Some(rest.split_off(..length as usize)?),
+            };
+            Some((std::str::from_utf8(name).ok()?, value))
+        })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl std::fmt::Debug for RecordHeaders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
@@ -47,30 +97,106 @@ impl Record {
 
     /// What the record takes of a batch's budget of bytes.
     pub fn bytes(&self) -> usize {
-        let headers: usize = self
-            .headers
-            .iter()
-            .map(|(_, value)| value.as_ref().map_or(0, Vec::len))
-            .sum();
-        self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len) + headers
+        let text = |text: &Option<Vec<u8>>| text.as_ref().map_or(0, Vec::len);
+        size_of::<Self>() + text(&self.key) + text(&self.value) + self.headers.0.len()
     }
 
     /// Whether the older producer wrote it: its records have none of our headers.
     pub fn is_older_format(&self) -> bool {
         let ours = [header::EVENT_ID, header::EVENT_TYPE, header::VERSION];
-        !self
-            .headers
-            .iter()
-            .any(|(name, _)| ours.contains(&name.as_str()))
+        !self.headers.iter().any(|(name, _)| ours.contains(&name))
     }
 }
 
 pub(crate) fn headers_of(message: &impl Message) -> RecordHeaders {
-    let Some(headers) = message.headers() else {
-        return Vec::new();
-    };
-    headers
-        .iter()
-        .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
-        .collect()
+    let headers = message.headers();
+    let headers = headers.iter().flat_map(|headers| headers.iter());
+    headers.map(|header| (header.key, header.value)).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod sample {
+    //! Records for the tests of the pure stages.
+
+    use serde_json::{Value, json};
+    use shared::Id;
+    use shared::event::{Domain, header};
+
+    use super::{Partition, Record, RecordHeaders};
+
+    /// An event of a user that can be bent before it becomes a record.
+    pub(crate) struct Sample {
+        pub(crate) key: Option<Vec<u8>>,
+        pub(crate) envelope: Value,
+        older: bool,
+    }
+
+    pub(crate) fn ids() -> [Id; 4] {
+        [3, 1, 4, 2].map(|n: u8| format!("{n:024x}").parse().unwrap())
+    }
+
+    fn moment(second: u8) -> String {
+        format!("2026-01-01T00:00:{second:02}.000Z")
+    }
+
+    impl Sample {
+        pub(crate) fn user(id: Id, version: u8) -> Self {
+            let data = json!({
+                "id": id, "version": version,
+                "contact_info": {"primary_email": "a@example.com"},
+                "profile": {"display_name": "A"},
+                "created_at": moment(1), "updated_at": moment(version),
+            });
+            Self::event("user.updated", id, version, data)
+        }
+
+        pub(crate) fn deletion(id: Id, version: u8) -> Self {
+            Self::event(
+                "user.deleted",
+                id,
+                version,
+                json!({"user_id": id, "version": version}),
+            )
+        }
+
+        fn event(event_type: &str, id: Id, version: u8, data: Value) -> Self {
+            Self {
+                key: Some(id.to_string().into_bytes()),
+                envelope: json!({
+                    "event_type": event_type, "event_id": format!("event-{id}"),
+                    "timestamp": moment(version), "entity_id": id, "data": data,
+                }),
+                older: false,
+            }
+        }
+
+        pub(crate) fn at(mut self, second: u8) -> Self {
+            self.envelope["timestamp"] = moment(second).into();
+            self
+        }
+
+        /// As the older producer wrote it.
+        pub(crate) fn older(mut self, second: u8) -> Self {
+            self.older = true;
+            self.at(second)
+        }
+
+        pub(crate) fn record(self) -> Record {
+            let headers = match self.older {
+                true => RecordHeaders::default(),
+                false => [(header::EVENT_TYPE, None)].into_iter().collect(),
+            };
+            Record {
+                partition: Partition {
+                    topic: "user".into(),
+                    partition: 0,
+                },
+                offset: 0,
+                domain: Domain::User,
+                key: self.key,
+                value: Some(self.envelope.to_string().into_bytes()),
+                headers,
+            }
+        }
+    }
 }

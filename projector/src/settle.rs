@@ -12,6 +12,7 @@ use crate::decode::Poison;
 use crate::metrics::Metrics;
 use crate::record::Record;
 use crate::refusal::ApplyError;
+use crate::tables::ProgressRow;
 
 /// A transaction that has not come back by then hangs on a dead connection: row locks
 /// time out much earlier.
@@ -105,12 +106,11 @@ impl Settler {
 
     /// Tries until MySQL has taken the batch or says that a row of it is to blame.
     async fn apply_patiently(&mut self, batch: &Batch) -> Result<Result<Applied, Poison>, Stopped> {
-        let writes = batch.plan();
         let progress = batch.progress();
         let mut away = RetryPolicy::default().waits();
         let mut busy = BUSY_RETRY.waits();
         loop {
-            let wait = match self.attempt(&writes, &progress).await {
+            let wait = match self.attempt(batch, &progress).await {
                 Ok(applied) => {
                     self.mysql.up();
                     return Ok(Ok(applied));
@@ -134,14 +134,14 @@ impl Settler {
 
     async fn attempt(
         &mut self,
-        writes: &crate::plan::Writes,
-        progress: &[crate::tables::ProgressRow],
+        batch: &Batch,
+        progress: &[ProgressRow],
     ) -> Result<Applied, ApplyError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => connect(&self.mysql_settings).await?,
         };
-        let attempt = apply(&mut connection, writes, progress);
+        let attempt = apply(&mut connection, batch.writes(), progress);
         let result = tokio::time::timeout(APPLY_TIMEOUT, attempt)
             .await
             .unwrap_or_else(|_| Err(ApplyError::Away("no answer".to_owned())));

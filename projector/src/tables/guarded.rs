@@ -6,7 +6,7 @@ use diesel::result::QueryResult;
 
 /// More rows than this in one statement gain nothing, and 1,000 rows of our widest
 /// table stay well below the protocol's 65,535 placeholders.
-pub(super) const ROWS_A_STATEMENT: usize = 1_000;
+pub(super) const ROWS_A_STATEMENT: usize = 250;
 
 /// Ids in one `IN (…)`, for the same limit.
 pub(super) const IDS_A_STATEMENT: usize = 5_000;

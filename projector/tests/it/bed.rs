@@ -1,6 +1,5 @@
 //! What a test needs: names of its own, records in, rows and dead letters out.
 
-use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -38,6 +37,24 @@ impl Bed {
         bed.create_topics(partitions).await;
         database::prepare(&bed.config.mysql).await.unwrap();
         bed
+    }
+
+    /// The ids of the projectors that the brokers count as members.
+    pub async fn group_members(&self) -> Vec<String> {
+        let servers = self.config.kafka.kafka_bootstrap_servers.clone();
+        let group = self.config.kafka_group_id.clone();
+        let asking = tokio::task::spawn_blocking(move || {
+            let client: BaseConsumer = ClientConfig::new()
+                .set("bootstrap.servers", servers)
+                .create()
+                .unwrap();
+            let groups = client
+                .fetch_group_list(Some(&group), Duration::from_secs(10))
+                .unwrap();
+            let members = groups.groups().iter().flat_map(|group| group.members());
+            members.map(|member| member.id().to_owned()).collect()
+        });
+        asking.await.unwrap()
     }
 
     /// Only the names.
@@ -282,11 +299,7 @@ impl Running {
 }
 
 /// Asks until the answer is `Ok`; fails with the last one once the deadline is over.
-pub async fn eventually<T, F, Fut>(what: &str, mut ask: F) -> T
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, String>>,
-{
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {
         match ask().await {

@@ -19,6 +19,7 @@ use shared::{Id, Timestamp};
 
 use crate::bed::{Bed, Message};
 use crate::documents::{order, post, product, supplier, user};
+use crate::own_mysql::OwnMysql;
 use crate::sink::{Sink, record};
 
 const CASES: u64 = 1_000;
@@ -28,7 +29,18 @@ const WORKERS: u64 = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_rows_equal_the_model_after_any_history() {
+    run_cases(Bed::without_topics(), CASES).await;
+}
+
+/// The same statements on the other server that promises to understand them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_rows_equal_the_model_on_mariadb_too() {
+    let mariadb = OwnMysql::mariadb().await;
     let bed = Bed::without_topics();
+    run_cases(mariadb.instead(bed), CASES / 10).await;
+}
+
+async fn run_cases(bed: Bed, cases: u64) {
     projector::database::prepare(&bed.config.mysql)
         .await
         .unwrap();
@@ -41,7 +53,7 @@ async fn the_rows_equal_the_model_after_any_history() {
         Some(seed) => (seed, 1),
         None => (
             rand::random::<u32>().into(),
-            number("PROJECTOR_TEST_CASES").unwrap_or(CASES),
+            number("PROJECTOR_TEST_CASES").unwrap_or(cases),
         ),
     };
     println!("{cases} cases from seed {first}");

@@ -3,7 +3,9 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "what goes wrong while a test prepares is the test's failure"
 )]
 
@@ -13,6 +15,11 @@ mod events;
 mod histories;
 
 mod order_of_arrival;
+mod outage;
+mod own_mysql;
 mod poison;
+mod process;
+mod scale;
 mod schema;
 mod sink;
+mod tls;

@@ -29,7 +29,7 @@ impl Sink {
         }
         assert_eq!(batch.poisoned().count(), 0, "{:?}", batch.poisoned().next());
         loop {
-            match apply(&mut self.connection, &batch.plan(), &batch.progress()).await {
+            match apply(&mut self.connection, batch.writes(), &batch.progress()).await {
                 Ok(applied) => return Ok(applied),
                 Err(ApplyError::Refused(poison)) => return Err(poison),
                 Err(ApplyError::Busy(_)) => tokio::task::yield_now().await,
@@ -66,7 +66,7 @@ pub fn record(message: &Message, prefix: &str, offset: i64) -> Record {
         key: message.key.clone(),
         value: message.value.clone(),
         headers: headers
-            .map(|(key, value)| ((*key).to_owned(), Some(value.clone())))
+            .map(|(key, value)| (*key, Some(&value[..])))
             .collect(),
     }
 }
