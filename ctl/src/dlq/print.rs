@@ -86,11 +86,8 @@ pub fn show(place: Place, letter: &DeadLetter, out: &mut impl Write) -> io::Resu
     writeln!(out, "reason     {}", letter.reason)?;
     writeln!(out, "error      {}", letter.error)?;
     writeln!(out, "key        {}", key(letter))?;
-    for (name, value) in &letter.headers {
-        let value = value
-            .as_deref()
-            .map(String::from_utf8_lossy)
-            .unwrap_or_default();
+    for (name, value) in letter.headers.iter() {
+        let value = value.map(String::from_utf8_lossy).unwrap_or_default();
         writeln!(out, "header     {name}: {value}")?;
     }
     writeln!(out, "\n{}", readable(letter.value.as_deref()))

@@ -12,7 +12,7 @@ use mongodb::{Collection, Database};
 use projector::apply::apply;
 use projector::database::{Connection, connect};
 use projector::decode::Change;
-use projector::plan::Newest;
+use projector::plan::Writes;
 use projector::refusal::ApplyError;
 use shared::event::Domain;
 use shared::process::{MysqlSettings, RetryPolicy};
@@ -117,11 +117,6 @@ impl<'a> Rebuild<'a> {
 
     /// The inner error is MySQL's refusal of a row.
     async fn apply(&mut self, changes: &[Change]) -> Result<Result<(), String>, ReplayError> {
-        let mut newest = Newest::default();
-        for change in changes {
-            newest.offer(change.clone());
-        }
-        let writes = newest.plan();
         let started = Instant::now();
         let mut waits = RetryPolicy::default().waits();
         loop {
@@ -130,7 +125,8 @@ impl<'a> Rebuild<'a> {
                     Some(connection) => connection,
                     none => none.insert(connect(self.mysql).await.map_err(ApplyError::from)?),
                 };
-                apply(connection, &writes, &[]).await
+                let writes = Writes::of(changes.iter().cloned());
+                apply(connection, std::iter::once(writes), &[]).await
             };
             match attempt.await {
                 Ok(_) => return Ok(Ok(())),
