@@ -45,8 +45,8 @@ lint: toolchain ## formatting and lints, warnings refused
 bench: ## performance, as ratios to the raw limits of this machine
 	@echo "building for release (cold: about eight minutes on two cores)"
 	@$(CARGO) build --release --workspace
-	@TEST_STACK_DIR=.stack/bench TEST_MONGODB_PORT=27317 TEST_KAFKA_PORT=9392 \
-	TEST_KAFKA_CONTROLLER_PORT=9393 TEST_MYSQL_PORT=3606 FRESH=1 STOP_AFTER=1 \
+	@TEST_STACK_DIR=.stack/bench TEST_MONGODB_PORT=27717 TEST_KAFKA_PORT=9792 \
+	TEST_KAFKA_CONTROLLER_PORT=9793 TEST_MYSQL_PORT=3906 FRESH=1 STOP_AFTER=1 \
 	$(WITH_TEST_SERVERS) target/release/bench $(SECTIONS)
 
 .PHONY: toolchain
