@@ -6,9 +6,9 @@ use std::time::Duration;
 use mongodb::error::ErrorKind;
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
-use mysql_async::{OptsBuilder, Pool, SslOpts};
+use mysql_async::{OptsBuilder, Pool};
 use rdkafka::ClientConfig;
-use shared::process::{KafkaSettings, MongoSettings, MysqlSettings, MysqlTls};
+use shared::process::{KafkaSettings, MongoSettings, MysqlSettings};
 
 pub const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -55,24 +55,8 @@ pub fn mysql(settings: &MysqlSettings) -> Pool {
         .user(Some(&settings.mysql_user))
         .pass(Some(&settings.mysql_password))
         .db_name(Some(&settings.mysql_database))
-        .ssl_opts(tls(settings))
+        .ssl_opts(projector::database::tls(settings))
         // It would leave the address that was configured, and TLS with it.
         .prefer_socket(false);
     Pool::new(options)
-}
-
-fn tls(settings: &MysqlSettings) -> Option<SslOpts> {
-    let roots = settings
-        .mysql_tls_ca
-        .iter()
-        .cloned()
-        .map(Into::into)
-        .collect();
-    let verified = SslOpts::default().with_root_certs(roots);
-    match settings.mysql_tls {
-        MysqlTls::Off => None,
-        MysqlTls::Encrypt => Some(verified.with_danger_accept_invalid_certs(true)),
-        // Whatever else is asked for, no less than everything is checked.
-        _ => Some(verified),
-    }
 }

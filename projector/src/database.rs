@@ -179,7 +179,8 @@ fn options(settings: &MysqlSettings) -> OptsBuilder {
         .init(SESSION.to_vec())
 }
 
-fn tls(settings: &MysqlSettings) -> Option<SslOpts> {
+/// How a connection is encrypted, for every client of MySQL in the project.
+pub fn tls(settings: &MysqlSettings) -> Option<SslOpts> {
     let roots = settings
         .mysql_tls_ca
         .iter()
@@ -190,7 +191,6 @@ fn tls(settings: &MysqlSettings) -> Option<SslOpts> {
     match settings.mysql_tls {
         MysqlTls::Off => None,
         MysqlTls::Encrypt => Some(verified.with_danger_accept_invalid_certs(true)),
-        MysqlTls::VerifyCa => Some(verified.with_danger_skip_domain_validation(true)),
         MysqlTls::VerifyFull => Some(verified),
     }
 }

@@ -151,9 +151,8 @@ pub enum MysqlTls {
     Off,
     /// Encrypted, whoever the server is.
     Encrypt,
-    /// Encrypted, and the certificate must be signed by a known authority.
-    VerifyCa,
-    /// Encrypted, and the certificate must also name MYSQL_HOST.
+    /// Encrypted, and the certificate must be signed by a known authority and name
+    /// MYSQL_HOST. (The driver cannot check one without the other.)
     VerifyFull,
 }
 
