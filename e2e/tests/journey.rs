@@ -7,6 +7,7 @@ use std::time::Duration;
 use e2e::{Client, Pipeline, Row, Rows, Servers, sample};
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::event::EventType;
 
 /// Makes REST calls, each with the event that it must cause, and remembers both.
 struct Traveller {
@@ -95,11 +96,13 @@ async fn each_event_of_the_contract_travels_from_rest_to_its_rows() {
     let user = users(&mut traveller).await;
     let (supplier, product) = products(&mut traveller).await;
     orders(&mut traveller, &user, &supplier, &product).await;
+    deliveries(&mut traveller, &user, &product).await;
     posts(&mut traveller, &user).await;
     deletions(&mut traveller, &user, &supplier, &product).await;
 
     let kinds: BTreeSet<_> = traveller.caused.iter().map(|(event, _)| *event).collect();
-    assert_eq!(kinds.len(), 19, "the contract's table names 19: {kinds:?}");
+    let all = EventType::ALL.map(EventType::as_str);
+    assert_eq!(kinds, BTreeSet::from(all), "all 24 are on their way");
     let log = pipeline.events().await;
     log.assert_exactly_once_in_order();
     for (event_type, event_id) in &traveller.caused {
@@ -276,6 +279,51 @@ async fn orders(traveller: &mut Traveller, user: &str, supplier: &str, product: 
         .await;
     let row = traveller.row("orders", "order_id", &order).await;
     assert_columns(&row, &[("status", "cancelled"), ("version", "2")]);
+}
+
+/// An order that goes all the way, and comes back.
+async fn deliveries(traveller: &mut Traveller, user: &str, product: &str) {
+    let body = sample::order(product, None, 2);
+    let order = id(&traveller
+        .create("order.created", "/orders", user, body)
+        .await);
+    let parcel = json!({ "tracking_number": "TRK-1", "carrier": "Post" });
+    let items = format!("SELECT * FROM order_items WHERE order_id = '{order}'");
+    for (event, step, body, status) in [
+        ("order.confirmed", "confirm", Value::Null, "confirmed"),
+        ("order.processing", "process", Value::Null, "processing"),
+        ("order.shipped", "ship", parcel, "shipped"),
+        ("order.delivered", "deliver", Value::Null, "delivered"),
+        ("order.refunded", "refund", Value::Null, "refunded"),
+    ] {
+        let path = format!("/orders/{order}/{step}");
+        traveller
+            .call(event, 200, Method::POST, &path, user, body)
+            .await;
+        let row = traveller.row("orders", "order_id", &order).await;
+        assert_columns(&row, &[("status", status)]);
+        let item = traveller.rows.one(&items, |_| true).await;
+        assert_eq!(
+            item.contains_key("tracking_number"),
+            item.contains_key("shipped_at"),
+            "{item:?}"
+        );
+        assert_eq!(
+            item["fulfillment_status"] == "refunded",
+            status == "refunded",
+            "{item:?}"
+        );
+    }
+    let item = traveller.rows.one(&items, |_| true).await;
+    assert_columns(
+        &item,
+        &[
+            ("tracking_number", "TRK-1"),
+            ("carrier", "Post"),
+            ("shipped_quantity", "2"),
+        ],
+    );
+    assert!(item.contains_key("delivered_at"), "{item:?}");
 }
 
 async fn posts(traveller: &mut Traveller, user: &str) {
