@@ -5,10 +5,10 @@ use rdkafka::error::RDKafkaErrorCode;
 /// What can go wrong in a transaction, by what must be done about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransactionError {
-    /// Aborted: nothing of it is visible. Kafka will never take the records at these
-    /// places of the batch (or one of them, where they shared a request).
-    #[error("refused {} records: {}", .0.len(), .1)]
-    Refused(Vec<usize>, RDKafkaErrorCode),
+    /// Aborted: nothing of it is visible. There is a record in it that Kafka will never
+    /// take; which one is not known where several shared a request.
+    #[error("refused: {0}")]
+    Refused(RDKafkaErrorCode),
     /// Aborted: nothing of it is visible, and the producer is as good as new.
     #[error("aborted: {0}")]
     Aborted(String),
@@ -28,7 +28,7 @@ impl TransactionError {
     /// The label of `relay_publish_failures_total`.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Refused(..) => "refused",
+            Self::Refused(_) => "refused",
             Self::Aborted(_) => "aborted",
             Self::Fenced => "fenced",
             Self::Lost(_) => "producer_lost",

@@ -138,7 +138,6 @@ impl Idle {
         asked_at: Timestamp,
         position: Position,
     ) {
-        stage.heed();
         relay.metrics.lag.prove(asked_at);
         if catching_up {
             return;

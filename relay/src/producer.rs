@@ -1,6 +1,7 @@
 //! The transactional producer's calls. They block; the async side is publish.rs.
 
 use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{
-    BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig,
+    BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
 use shared::process::Shutdown;
 
@@ -23,6 +24,8 @@ use crate::shard::Shard;
 const GRACE: Duration = Duration::from_secs(2);
 /// A call that blocks returns at least this often, to see whether the process shall stop.
 const SLICE: Duration = Duration::from_millis(500);
+/// How long the cause of a failure may come after its consequences.
+const CAUSE: Duration = Duration::from_millis(200);
 /// How long an abort is attempted before the producer is given up.
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -33,8 +36,14 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    fn take(&self) -> Vec<(usize, RDKafkaErrorCode)> {
-        std::mem::take(&mut *self.failed.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What failed in this transaction. Reports of an earlier one, which was aborted, may
+    /// come late: they are none of this one's business.
+    fn failed_in(&self, transaction: usize) -> Vec<RDKafkaErrorCode> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let this = failed
+            .drain(..)
+            .filter(|(number, _)| *number == transaction);
+        this.map(|(_, code)| code).collect()
     }
 }
 
@@ -49,16 +58,26 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    /// The record's place in its batch.
+    /// The transaction's number.
     type DeliveryOpaque = usize;
 
-    fn delivery(&self, delivery: &DeliveryResult<'_>, place: usize) {
+    fn delivery(&self, delivery: &DeliveryResult<'_>, transaction: usize) {
         if let Err((error, _)) = delivery {
             let code = error
                 .rdkafka_error_code()
                 .unwrap_or(RDKafkaErrorCode::Unknown);
             let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.push((place, code));
+            failed.push((transaction, code));
+        }
+    }
+}
+
+/// A refusal concerns a record; any other failure the transaction.
+fn verdict(failed: &[RDKafkaErrorCode]) -> TransactionError {
+    match failed.iter().find(|code| is_refusal(**code)) {
+        Some(code) => TransactionError::Refused(*code),
+        None => {
+            TransactionError::Aborted(failed.first().map(ToString::to_string).unwrap_or_default())
         }
     }
 }
@@ -74,19 +93,24 @@ pub struct Record<'a> {
 
 pub struct Producer {
     inner: Client,
+    /// How many were begun.
+    transactions: AtomicUsize,
     stop: Shutdown,
 }
 
 /// librdkafka takes its time to let go of a cluster that is away, and a session ends on
 /// an async thread. So another thread holds on to the client until it is the last to do
 /// so, and lets go of it then. (Fields are dropped in this order.)
+///
+/// It is the kind of producer that has its reports served by a thread: an abort waits
+/// for all of them to be served, and blocks the thread that could do so.
 struct Client {
-    producer: Arc<BaseProducer<Deliveries>>,
+    producer: Arc<ThreadedProducer<Deliveries>>,
     _in_use: mpsc::Sender<()>,
 }
 
 impl Client {
-    fn new(producer: BaseProducer<Deliveries>) -> Self {
+    fn new(producer: ThreadedProducer<Deliveries>) -> Self {
         let producer = Arc::new(producer);
         let (in_use, released) = mpsc::channel::<()>();
         let last = producer.clone();
@@ -103,7 +127,7 @@ impl Client {
 }
 
 impl Deref for Client {
-    type Target = BaseProducer<Deliveries>;
+    type Target = ThreadedProducer<Deliveries>;
 
     fn deref(&self) -> &Self::Target {
         &self.producer
@@ -124,9 +148,10 @@ impl Producer {
             failed: Mutex::default(),
         };
         let settings = producer_config(config, shard);
-        let inner = BaseProducer::from_config_and_context(&settings, deliveries)?;
+        let inner = ThreadedProducer::from_config_and_context(&settings, deliveries)?;
         Ok(Self {
             inner: Client::new(inner),
+            transactions: AtomicUsize::new(0),
             stop,
         })
     }
@@ -145,29 +170,24 @@ impl Producer {
         }
     }
 
-    /// Serves what librdkafka has to say of its connections; does not wait.
-    pub fn heed(&self) {
-        self.inner.poll(Duration::ZERO);
-    }
-
     /// Sends `records` in one transaction. Once this returns Ok, and only then, a
     /// read_committed reader sees them, all at once. Blocks.
     ///
     /// # Errors
     /// [`TransactionError`].
     pub fn transact(&self, records: Vec<Record<'_>>) -> Result<(), TransactionError> {
-        self.inner.context().take();
+        let number = self.transactions.fetch_add(1, Ordering::Relaxed);
         self.inner
             .begin_transaction()
             .map_err(|error| self.settle(error))?;
-        self.send_all(records)
-            .and_then(|()| self.await_deliveries())
+        self.send_all(records, number)
+            .and_then(|()| self.await_deliveries(number))
             .and_then(|()| self.commit())
     }
 
-    fn send_all(&self, records: Vec<Record<'_>>) -> Result<(), TransactionError> {
-        for (place, record) in records.into_iter().enumerate() {
-            let mut message = BaseRecord::with_opaque_to(record.topic, place)
+    fn send_all(&self, records: Vec<Record<'_>>, number: usize) -> Result<(), TransactionError> {
+        for record in records {
+            let mut message = BaseRecord::with_opaque_to(record.topic, number)
                 .key(record.key)
                 .payload(record.value)
                 .headers(record.headers);
@@ -175,9 +195,11 @@ impl Producer {
             while let Err((error, returned)) = self.inner.send(message) {
                 match error.rdkafka_error_code() {
                     // The queue holds more than a batch ever does, but it may be set smaller.
-                    Some(RDKafkaErrorCode::QueueFull) => self.inner.poll(Duration::from_millis(5)),
+                    Some(RDKafkaErrorCode::QueueFull) => {
+                        std::thread::sleep(Duration::from_millis(1))
+                    }
                     Some(code) if is_refusal(code) => {
-                        return Err(self.abort(TransactionError::Refused(vec![place], code)));
+                        return Err(self.abort(TransactionError::Refused(code)));
                     }
                     _ => return Err(self.settle(error)),
                 }
@@ -191,13 +213,26 @@ impl Producer {
     ///
     /// Not by `flush`: in this version it looks only every 100 ms (rdkafka 0.39,
     /// base_producer.rs), thirty times as long as a transaction takes.
-    fn await_deliveries(&self) -> Result<(), TransactionError> {
+    ///
+    /// Or until a failure: the transaction can then only be aborted, and librdkafka sends
+    /// no more of it. It discards what it had not sent yet, and reports that at once, often
+    /// before the cause; so the cause is waited for a little.
+    fn await_deliveries(&self, number: usize) -> Result<(), TransactionError> {
         let begun = Instant::now();
         let mut stopping_since = None;
+        let mut failed = Vec::new();
+        let mut failing_since = None;
         loop {
-            self.inner.poll(Duration::ZERO);
-            if self.inner.in_flight_count() == 0 {
-                break;
+            failed.extend(self.inner.client().context().failed_in(number));
+            let settled = self.inner.in_flight_count() == 0;
+            if !failed.is_empty() {
+                let since = *failing_since.get_or_insert_with(Instant::now);
+                let known = failed.iter().any(|code| is_refusal(*code));
+                if known || settled || since.elapsed() > CAUSE {
+                    return Err(self.abort(verdict(&failed)));
+                }
+            } else if settled {
+                return Ok(());
             }
             if self.out_of_grace(&mut stopping_since) {
                 self.inner.purge(PurgeConfig::default().queue().inflight());
@@ -208,21 +243,6 @@ impl Producer {
                 (waited / 8).clamp(Duration::from_micros(100), Duration::from_millis(5)),
             );
         }
-        self.judge(&self.inner.context().take())
-    }
-
-    fn judge(&self, failed: &[(usize, RDKafkaErrorCode)]) -> Result<(), TransactionError> {
-        let Some((_, first)) = failed.first() else {
-            return Ok(());
-        };
-        let refused = failed.iter().find(|(_, code)| is_refusal(*code));
-        Err(self.abort(match refused {
-            Some((_, code)) => {
-                let places = failed.iter().filter(|(_, code)| is_refusal(*code));
-                TransactionError::Refused(places.map(|(place, _)| *place).collect(), *code)
-            }
-            None => TransactionError::Aborted(first.to_string()),
-        }))
     }
 
     fn commit(&self) -> Result<(), TransactionError> {
@@ -282,7 +302,6 @@ impl Producer {
             if !again || begun.elapsed() > ABORT_PATIENCE || self.stop.is_cancelled() {
                 return TransactionError::Lost(format!("{outcome}; abort: {error}"));
             }
-            self.inner.poll(Duration::ZERO);
         }
     }
 }

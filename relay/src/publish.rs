@@ -63,11 +63,6 @@ impl Publisher {
         claimed.unwrap_or_else(|panic| Err(InitError::Lost(panic.to_string())))
     }
 
-    /// Notices a broker that went away while nothing is being sent.
-    pub fn heed(&self) {
-        self.producer.heed();
-    }
-
     /// Publishes the batch and the checkpoint as one atom. An empty batch moves only the
     /// checkpoint. Every event must be publishable ([`crate::dead::judge`]). It goes on
     /// to its end even if the handle is dropped; a later claim of the shard decides it.

@@ -18,6 +18,10 @@ use crate::publish::{Outcome, Publisher, per_domain};
 use crate::session::Ended;
 use crate::tail;
 
+/// After a refusal librdkafka (2.12) goes on with sequence numbers that the broker never
+/// saw, so the next transaction is aborted as out of order; only then it starts afresh.
+const AFTER_A_REFUSAL: u32 = 3;
+
 /// How far a batch brings us once it is acknowledged.
 #[derive(Debug, Clone)]
 pub struct Reached {
@@ -73,11 +77,6 @@ impl<'a> Stage<'a> {
         self.recovering = reason;
     }
 
-    /// Notices a broker that went away while nothing is sent.
-    pub fn heed(&self) {
-        self.publisher.heed();
-    }
-
     /// Sets aside what cannot be published and starts the transaction for the rest.
     /// Nothing may be under way.
     ///
@@ -120,20 +119,22 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// Where the session cannot go on: the position must then be read from Kafka again.
     pub async fn settle(&mut self, outcome: Outcome) -> Result<(), Ended> {
-        let mut parts = self.judge(outcome).await?;
+        let mut again = 0;
+        let mut parts = self.judge(outcome, &mut again).await?;
         // A batch that was refused is taken apart, first part first.
         while let Some(part) = parts.pop() {
             if let Some(reached) = self.reached_by(&part)? {
                 self.commit(part, reached);
                 let outcome = self.ended().await?;
-                parts.extend(self.judge(outcome).await?);
+                parts.extend(self.judge(outcome, &mut again).await?);
             }
         }
         Ok(())
     }
 
-    /// What remains to be sent of it, last part first.
-    async fn judge(&mut self, outcome: Outcome) -> Result<Vec<Batch>, Ended> {
+    /// What remains to be sent of it, last part first. `again` is how often an aborted
+    /// transaction may be repeated as it is.
+    async fn judge(&mut self, outcome: Outcome, again: &mut u32) -> Result<Vec<Batch>, Ended> {
         let begun = self.under_way.take().map(|under_way| under_way.begun);
         let error = match outcome.result {
             Ok(()) => {
@@ -145,7 +146,14 @@ impl<'a> Stage<'a> {
         let failures = &self.relay.metrics.publish_failures;
         failures.with_label_values(&[error.reason()]).inc();
         match error {
-            TransactionError::Refused(_, code) => self.take_apart(outcome.batch, &code).await,
+            TransactionError::Refused(code) => {
+                *again = AFTER_A_REFUSAL;
+                self.take_apart(outcome.batch, &code).await
+            }
+            TransactionError::Aborted(_) if *again > 0 => {
+                *again -= 1;
+                Ok(vec![outcome.batch])
+            }
             error => Err(Ended::Transaction(error)),
         }
     }

@@ -144,7 +144,8 @@ async fn a_frozen_broker_and_a_stepdown_cost_no_event() {
 async fn a_backlog_is_drained_in_bounded_memory() {
     let events: usize =
         std::env::var("RELAY_CHAOS_BACKLOG").map_or(1_000_000, |text| text.parse().unwrap());
-    let pipeline = Pipeline::new("backlog").await;
+    let servers = Servers::with_oplog("relay-backlog", 8_000);
+    let pipeline = pipeline(&servers, "backlog").await;
     let relay = pipeline.launch();
     relay.await_ready().await;
     until("a checkpoint", || async {
@@ -185,7 +186,6 @@ async fn a_backlog_is_drained_in_bounded_memory() {
     );
     assert!(highest < 40 << 20, "{} KiB", highest / 1024);
     relay.kill();
-    pipeline.drop().await;
 }
 
 /// 1.3 KB each, as an average event.

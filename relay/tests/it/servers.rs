@@ -13,16 +13,22 @@ pub struct Servers {
     mongodb: u16,
     kafka: u16,
     controller: u16,
+    oplog_megabytes: u32,
 }
 
 impl Servers {
-    /// Empty and running.
+    /// Empty and running, with the smallest oplog there is, so that it can be made to roll.
     pub fn start(name: &'static str) -> Self {
+        Self::with_oplog(name, 990)
+    }
+
+    pub fn with_oplog(name: &'static str, oplog_megabytes: u32) -> Self {
         let servers = Self {
             name,
             mongodb: free_port(),
             kafka: free_port(),
             controller: free_port(),
+            oplog_megabytes,
         };
         servers.stack("wipe", &["mongodb", "kafka"]);
         servers.stack("start", &["mongodb", "kafka"]);
@@ -69,8 +75,7 @@ impl Servers {
             .env("MONGODB_PORT", self.mongodb.to_string())
             .env("KAFKA_PORT", self.kafka.to_string())
             .env("KAFKA_CONTROLLER_PORT", self.controller.to_string())
-            // The smallest there is, so that it can be made to roll.
-            .env("MONGODB_OPLOG_MB", "990")
+            .env("MONGODB_OPLOG_MB", self.oplog_megabytes.to_string())
             .env("MONGODB_CACHE_GB", "0.5")
             .stdout(Stdio::null());
         call.status().unwrap().success()

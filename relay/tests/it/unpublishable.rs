@@ -1,7 +1,10 @@
 use bson::{Document, RawDocumentBuf, doc};
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+use shared::event::Domain;
 use shared::outbox::OutboxRecord;
 
 use crate::fixture::{Pipeline, assert_exactly_once, history, until};
+use crate::reader;
 
 fn damaged(record: &OutboxRecord, damage: impl FnOnce(&mut Document)) -> RawDocumentBuf {
     let mut document = Document::try_from(record.to_bson()).unwrap();
@@ -50,6 +53,51 @@ async fn a_record_kafka_will_never_take_is_set_aside() {
     );
     let left = pipeline.outbox().count_documents(doc! {}).await.unwrap();
     assert_eq!(left, good.len() as u64, "the dead are gone from the outbox");
+    relay.kill();
+    pipeline.drop().await;
+}
+
+/// The topics were there before, and take less than the relay would hand them. Records
+/// that share a request with the guilty one are refused with it, and must not die.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_only_the_broker_refuses_dies_alone() {
+    let pipeline = Pipeline::new("refused").await;
+    let topics = Domain::ALL.map(|domain| pipeline.topic(domain.topic()));
+    let narrow =
+        |name| NewTopic::new(name, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "20000");
+    let wanted: Vec<_> = topics.iter().map(|name| narrow(name.as_str())).collect();
+    let admin = reader::admin(&pipeline.kafka);
+    for created in admin
+        .create_topics(&wanted, &AdminOptions::new())
+        .await
+        .unwrap()
+    {
+        created.unwrap();
+    }
+    let mut written = history(40, 2);
+    written[37].payload.push_str(&" ".repeat(50_000));
+    written[63].payload.push_str(&" ".repeat(50_000));
+    pipeline.write(&written).await;
+    let (dead, good): (Vec<_>, Vec<_>) = written
+        .into_iter()
+        .partition(|record| record.payload.len() > 50_000);
+
+    let relay = pipeline.launch();
+    assert_exactly_once(&pipeline.await_events(good.len()).await, &good);
+    until("two dead records", || async {
+        relay.metric("relay_dead_events_total").await == Some(2.0)
+    })
+    .await;
+    for record in dead {
+        let id = shared::outbox::binary(record.event_id);
+        let found = pipeline
+            .dead()
+            .find_one(doc! { "_id": id })
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(found.get_str("reason").unwrap(), "refused_by_kafka");
+    }
     relay.kill();
     pipeline.drop().await;
 }
