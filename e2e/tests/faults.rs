@@ -207,6 +207,11 @@ async fn everything_starts_before_its_servers_and_says_so_once() {
             let said = process.log().lines().filter(lines).count();
             assert!(said <= 1, "{server} was reported {said} times {process}");
         }
+        let lines = process.log().lines().count();
+        assert!(
+            lines < 30,
+            "a line for each attempt? {lines} in all {process}"
+        );
     }
     let user = sample::user("late@example.com");
     pipeline.client().create("/users", "", &user).await;

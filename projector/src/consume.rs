@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{
     BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer,
 };
@@ -17,6 +18,7 @@ use shared::process::{Dependency, KafkaSettings};
 
 use crate::config::Config;
 use crate::lag::{Fetched, Lag};
+use crate::quiet;
 use crate::record::{Partition, Record};
 
 /// The consumer of the five topics.
@@ -29,7 +31,8 @@ pub struct Source {
 }
 
 impl Source {
-    /// Asks nobody for anything yet.
+    /// Begins to connect: poll from now on, or what librdkafka reports meanwhile is old
+    /// news by the time it is heard.
     ///
     /// # Errors
     /// Where the settings are not usable.
@@ -256,6 +259,15 @@ impl Group {
 }
 
 impl ClientContext for Group {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        quiet::log(level, facility, message);
+    }
+
+    /// Comes out of the poll as well, where [`Self::report`] judges it.
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", %error, reason);
+    }
+
     fn stats(&self, statistics: Statistics) {
         let mut brokers = statistics
             .brokers

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -16,6 +15,7 @@ use shared::Timestamp;
 use shared::process::KafkaSettings;
 
 use crate::decode::Poison;
+use crate::quiet::Quiet;
 use crate::record::{Record, RecordHeaders, headers_of};
 
 /// The topic's name, before the cluster's prefix.
@@ -55,8 +55,8 @@ const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The writer of dead letters.
 pub struct DeadLetters {
-    producer: FutureProducer,
-    admin: AdminClient<DefaultClientContext>,
+    producer: FutureProducer<Quiet>,
+    admin: AdminClient<Quiet>,
     topic: String,
     replication: i32,
 }
@@ -69,14 +69,14 @@ impl DeadLetters {
     /// Where the settings are not usable.
     pub fn new(kafka: &KafkaSettings, replication: i32) -> KafkaResult<Self> {
         let mut config = client(kafka);
-        let admin = config.create()?;
+        let admin = config.create_with_context(Quiet)?;
         config
             .set("enable.idempotence", "true")
             .set("message.max.bytes", MAX_MESSAGE_BYTES)
             .set("delivery.timeout.ms", SEND_TIMEOUT.as_millis().to_string())
             .set("linger.ms", "0");
         Ok(Self {
-            producer: config.create()?,
+            producer: config.create_with_context(Quiet)?,
             admin,
             topic: kafka.topic(TOPIC),
             replication,

@@ -26,6 +26,7 @@ pub mod lag;
 pub mod metrics;
 pub mod pipeline;
 pub mod plan;
+mod quiet;
 pub mod record;
 pub mod refusal;
 pub mod schema;
@@ -107,7 +108,6 @@ fn ended(served: Result<std::io::Result<()>, tokio::task::JoinError>) -> Error {
 
 /// What is built before any server has to be there.
 struct Parts {
-    source: Source,
     settler: Settler,
     metrics: Metrics,
 }
@@ -121,7 +121,6 @@ impl Parts {
     ) -> Result<Self, Error> {
         let kafka = health.dependency("kafka");
         let mysql = health.dependency("mysql");
-        let source = Source::new(config, metrics.lag.clone(), kafka.clone())?;
         let settler = Settler::new(
             config.mysql.clone(),
             mysql,
@@ -131,7 +130,6 @@ impl Parts {
             shutdown.clone(),
         );
         Ok(Self {
-            source,
             settler,
             metrics: metrics.clone(),
         })
@@ -148,11 +146,8 @@ impl Parts {
             events: config.batch_events as usize,
             bytes: config.batch_bytes as usize,
         };
-        let Self {
-            source,
-            settler,
-            metrics,
-        } = self;
+        let Self { settler, metrics } = self;
+        let source = Source::new(config, metrics.lag.clone(), settler.kafka.clone())?;
         Ok(pipeline::run(source, settler, metrics.lag, limits, shutdown).await?)
     }
 }
