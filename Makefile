@@ -11,7 +11,7 @@ WITH_TEST_SERVERS := deploy/local/with-test-servers
 # One profile and one feature set everywhere, or cargo builds everything again.
 CARGO := cargo --locked
 
-.PHONY: help demo up down wipe build test lint bench
+.PHONY: help demo up down wipe build test lint chaos bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'

@@ -34,27 +34,15 @@ impl PasswordHashing {
         let _place = self
             .admitted
             .try_acquire()
-            .map_err(|_| ApiError::RateLimited {
-                retry_after_seconds: 2,
-            })?;
+            .map_err(|_| ApiError::RateLimited { retry_after_seconds: 2 })?;
         let _counted = Counted::one(&self.waiting);
-        let turn = self
-            .running
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(ApiError::internal)?;
+        let turn = self.running.clone().acquire_owned().await.map_err(ApiError::internal)?;
         let hashed = tokio::task::spawn_blocking(move || {
             // Held until the hash is done, also when the client has gone by then.
             let _turn = turn;
-            Argon2::default()
-                .hash_password(password.as_bytes())
-                .map(|hash| hash.to_string())
+            Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string())
         });
-        hashed
-            .await
-            .map_err(ApiError::internal)?
-            .map_err(ApiError::internal)
+        hashed.await.map_err(ApiError::internal)?.map_err(ApiError::internal)
     }
 }
 

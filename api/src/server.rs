@@ -56,23 +56,15 @@ pub async fn run(
     tracing::info!(address = %listener.local_addr()?, database = config.mongodb.database_name,
                    "serving REST");
     let watch = tokio::spawn(watch_mongodb(store.clone(), mongodb, shutdown.clone()));
-    let app = router(
-        App {
-            store,
-            passwords,
-            health: health.clone(),
-        },
-        metrics,
-    )
-    .merge(ops_router(health.clone(), registry).method_not_allowed_fallback(method_not_allowed));
+    let app = router(App { store, passwords, health: health.clone() }, metrics).merge(
+        ops_router(health.clone(), registry).method_not_allowed_fallback(method_not_allowed),
+    );
     let stopping = shutdown.clone();
     let drained = async move {
         stopping.cancelled().await;
         health.drain();
     };
-    let serving = axum::serve(listener, app)
-        .with_graceful_shutdown(drained)
-        .into_future();
+    let serving = axum::serve(listener, app).with_graceful_shutdown(drained).into_future();
     let deadline = async {
         shutdown.cancelled().await;
         tokio::time::sleep(config.drain_timeout()).await;
@@ -117,10 +109,7 @@ async fn require_database(State(app): State<App>, request: Request, next: Next) 
     if app.store.is_prepared() || needs_none {
         return next.run(request).await;
     }
-    ApiError::Unavailable {
-        outcome_unknown: false,
-    }
-    .into_response()
+    ApiError::Unavailable { outcome_unknown: false }.into_response()
 }
 
 /// Prepares the database once it is there, then keeps an eye on it for /ready.

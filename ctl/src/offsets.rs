@@ -96,30 +96,19 @@ impl Offsets {
             .map(|partition| {
                 let partition = partition.id();
                 let (from, to) = self.consumer.fetch_watermarks(topic, partition, PATIENCE)?;
-                Ok(Range {
-                    topic: topic.to_owned(),
-                    partition,
-                    from,
-                    to,
-                })
+                Ok(Range { topic: topic.to_owned(), partition, from, to })
             })
             .collect()
     }
 
     fn count(&self, ranges: &[Range]) -> KafkaResult<Records> {
-        let span: i64 = ranges
-            .iter()
-            .map(|range| (range.to - range.from).max(0))
-            .sum();
+        let span: i64 = ranges.iter().map(|range| (range.to - range.from).max(0)).sum();
         let read = match span {
             0 => Some(0),
             1..=READABLE => self.read(ranges)?,
             _ => None,
         };
-        Ok(Records {
-            records: read.unwrap_or(span.unsigned_abs()),
-            exact: read.is_some(),
-        })
+        Ok(Records { records: read.unwrap_or(span.unsigned_abs()), exact: read.is_some() })
     }
 
     /// Reads each range to its end; nothing where that takes too long.

@@ -31,18 +31,9 @@ pub enum RestError {
     #[error("the API is busy: {status}")]
     Busy { status: StatusCode },
     #[error("{method} {path} answered {status}: {body}")]
-    Refused {
-        method: Method,
-        path: String,
-        status: StatusCode,
-        body: String,
-    },
+    Refused { method: Method, path: String, status: StatusCode, body: String },
     #[error("{method} {path} answered something that is not the contract's: {reason}")]
-    Unintelligible {
-        method: Method,
-        path: String,
-        reason: String,
-    },
+    Unintelligible { method: Method, path: String, reason: String },
     #[error("the API did not answer for {} s", .0.as_secs())]
     OutOfPatience(Duration),
 }
@@ -176,10 +167,7 @@ fn is_busy(status: StatusCode) -> bool {
 }
 
 fn retry_after(response: &reqwest::Response) -> Duration {
-    let text = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok());
+    let text = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let seconds = text.and_then(|text| text.parse().ok()).unwrap_or(0);
     Duration::from_secs(seconds).min(MAX_RETRY_AFTER)
 }
@@ -244,11 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn patience_ends() {
-        let free = TcpListener::bind("127.0.0.1:0")
-            .await
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let client =
             RestClient::new(&format!("http://{free}"), Duration::from_millis(200)).unwrap();
         let error = client.send(&delete()).await.unwrap_err();

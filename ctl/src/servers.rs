@@ -40,10 +40,7 @@ pub fn kafka(settings: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", &settings.kafka_bootstrap_servers)
-        .set(
-            "client.id",
-            format!("{}-outboxctl", settings.kafka_client_id),
-        );
+        .set("client.id", format!("{}-outboxctl", settings.kafka_client_id));
     config
 }
 

@@ -17,11 +17,6 @@ pub struct ApiSettings {
 #[derive(Debug, Clone, Args)]
 pub struct GroupSettings {
     /// Consumer group of the projector.
-    #[arg(
-        long,
-        env = "KAFKA_GROUP_ID",
-        default_value = "mysql-analytics",
-        help_heading = "Kafka"
-    )]
+    #[arg(long, env = "KAFKA_GROUP_ID", default_value = "mysql-analytics", help_heading = "Kafka")]
     pub kafka_group_id: String,
 }

@@ -65,20 +65,14 @@ mod tests {
         let mut table = Table::new(["domain", "rows"]);
         table.row(["user".to_owned(), grouped(1_234)]);
         table.row(["supplier".to_owned()]);
-        assert_eq!(
-            table.to_string(),
-            "domain     rows\nuser      1,234\nsupplier\n"
-        );
+        assert_eq!(table.to_string(), "domain     rows\nuser      1,234\nsupplier\n");
     }
 
     #[test]
     fn groups_of_three_digits() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1_000, "1,000"),
-            (-12_345_678, "-12,345,678"),
-        ] {
+        for (number, text) in
+            [(0, "0"), (999, "999"), (1_000, "1,000"), (-12_345_678, "-12,345,678")]
+        {
             assert_eq!(grouped(number), text);
         }
     }

@@ -36,10 +36,7 @@ impl Terminal {
     pub fn progress(&self, total: u64) -> Progress {
         let bar = self.0.add(ProgressBar::new(total));
         bar.set_style(style());
-        Progress {
-            bar,
-            told: Mutex::new(Instant::now()),
-        }
+        Progress { bar, told: Mutex::new(Instant::now()) }
     }
 }
 

@@ -12,10 +12,8 @@ impl ApiAlone {
     /// Starts it with `settings` on top of the servers' own, and waits until it is ready.
     pub async fn start(servers: &Servers, settings: &[(&str, &str)]) -> Self {
         let (name, address) = (unique("api"), free());
-        let mut environment: BTreeMap<String, String> = servers
-            .settings()
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
+        let mut environment: BTreeMap<String, String> =
+            servers.settings().map(|(name, value)| (name.clone(), value.clone())).collect();
         environment.insert("API_ADDR".to_owned(), address.to_string());
         environment.insert("DATABASE_NAME".to_owned(), name.clone());
         for (name, value) in settings {

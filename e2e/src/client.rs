@@ -19,10 +19,7 @@ pub struct Answer {
 
 impl Client {
     pub fn new(url: String) -> Self {
-        Self {
-            http: reqwest::Client::new(),
-            url,
-        }
+        Self { http: reqwest::Client::new(), url }
     }
 
     /// Sends `body` as the user or supplier `caller`; null means no body.
@@ -38,9 +35,7 @@ impl Client {
     ) -> reqwest::Result<Answer> {
         let mut request = self.http.request(method, format!("{}{path}", self.url));
         if !caller.is_empty() {
-            request = request
-                .header("X-User-ID", caller)
-                .header("X-Supplier-ID", caller);
+            request = request.header("X-User-ID", caller).header("X-Supplier-ID", caller);
         }
         if !body.is_null() {
             request = request.json(body);
@@ -49,15 +44,12 @@ impl Client {
     }
 
     pub async fn get(&self, path: &str, caller: &str) -> Answer {
-        self.expect(200, Method::GET, path, caller, &Value::Null)
-            .await
+        self.expect(200, Method::GET, path, caller, &Value::Null).await
     }
 
     /// Creates something and returns the document.
     pub async fn create(&self, path: &str, caller: &str, body: &Value) -> Value {
-        self.expect(201, Method::POST, path, caller, body)
-            .await
-            .body
+        self.expect(201, Method::POST, path, caller, body).await.body
     }
 
     /// # Panics
@@ -80,18 +72,11 @@ impl Client {
 async fn answer(request: RequestBuilder) -> reqwest::Result<Answer> {
     let response = request.send().await?;
     let status = response.status().as_u16();
-    let event_id = response
-        .headers()
-        .get("x-event-id")
-        .and_then(|id| id.to_str().ok());
+    let event_id = response.headers().get("x-event-id").and_then(|id| id.to_str().ok());
     let event_id = event_id.map(str::to_owned);
     let text = response.text().await?;
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Ok(Answer {
-        status,
-        event_id,
-        body,
-    })
+    Ok(Answer { status, event_id, body })
 }
 
 /// Request bodies as the contract describes them.

@@ -25,9 +25,7 @@ pub struct EventLog {
 impl EventLog {
     /// Reads the five topics from their beginnings to their present ends.
     pub async fn read(environment: BTreeMap<String, String>) -> Self {
-        tokio::task::spawn_blocking(move || read_all(&environment))
-            .await
-            .expect("the reader ends")
+        tokio::task::spawn_blocking(move || read_all(&environment)).await.expect("the reader ends")
     }
 
     /// # Panics
@@ -39,10 +37,7 @@ impl EventLog {
             *seen.entry(&event.headers["event_id"]).or_default() += 1;
             let version: i64 = event.headers["version"].parse().expect("a version");
             let before = versions.insert((&event.topic, &event.key), version);
-            assert!(
-                before.is_none_or(|before| before < version),
-                "out of order: {event:?}"
-            );
+            assert!(before.is_none_or(|before| before < version), "out of order: {event:?}");
         }
         let doubled: Vec<_> = seen.iter().filter(|(_, count)| **count > 1).collect();
         assert!(doubled.is_empty(), "published more than once: {doubled:?}");
@@ -51,15 +46,9 @@ impl EventLog {
     /// # Panics
     /// Where one of `event_ids` is missing.
     pub fn assert_holds(&self, event_ids: &[String]) {
-        let held: std::collections::HashSet<_> = self
-            .events
-            .iter()
-            .map(|event| event.headers["event_id"].as_str())
-            .collect();
-        let missing: Vec<_> = event_ids
-            .iter()
-            .filter(|id| !held.contains(id.as_str()))
-            .collect();
+        let held: std::collections::HashSet<_> =
+            self.events.iter().map(|event| event.headers["event_id"].as_str()).collect();
+        let missing: Vec<_> = event_ids.iter().filter(|id| !held.contains(id.as_str())).collect();
         assert!(
             missing.is_empty(),
             "{} of {} missing: {missing:?}",
@@ -69,10 +58,7 @@ impl EventLog {
     }
 
     pub fn of(&self, event_id: &str) -> &Event {
-        let found = self
-            .events
-            .iter()
-            .find(|event| event.headers["event_id"] == event_id);
+        let found = self.events.iter().find(|event| event.headers["event_id"] == event_id);
         found.unwrap_or_else(|| panic!("event {event_id} was not published"))
     }
 }
@@ -90,17 +76,13 @@ fn read_all(environment: &BTreeMap<String, String>) -> EventLog {
     let mut assignment = TopicPartitionList::new();
     for domain in Domain::ALL {
         let topic = format!("{}{}", environment["KAFKA_TOPIC_PREFIX"], domain.topic());
-        let metadata = consumer
-            .fetch_metadata(Some(&topic), TIMEOUT)
-            .expect("metadata");
+        let metadata = consumer.fetch_metadata(Some(&topic), TIMEOUT).expect("metadata");
         for partition in metadata.topics()[0].partitions() {
             let added = assignment.add_partition_offset(&topic, partition.id(), Offset::Beginning);
             added.expect("a valid offset");
         }
     }
-    consumer
-        .assign(&assignment)
-        .expect("the partitions can be assigned");
+    consumer.assign(&assignment).expect("the partitions can be assigned");
 
     let mut unfinished = assignment.count();
     let mut events = Vec::new();
@@ -119,10 +101,7 @@ fn event(message: &impl Message) -> Event {
     let headers = message.headers().map(|headers| {
         headers.iter().map(|header| {
             let value = header.value.unwrap_or_default();
-            (
-                header.key.to_owned(),
-                String::from_utf8_lossy(value).into_owned(),
-            )
+            (header.key.to_owned(), String::from_utf8_lossy(value).into_owned())
         })
     });
     Event {

@@ -31,10 +31,8 @@ impl Pipeline {
     pub fn launch(servers: &Servers, name: &str) -> Self {
         let unique = unique(name);
         let logs = logs(&unique);
-        let mut environment: BTreeMap<String, String> = servers
-            .settings()
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
+        let mut environment: BTreeMap<String, String> =
+            servers.settings().map(|(name, value)| (name.clone(), value.clone())).collect();
         let addresses = [("API", free()), ("RELAY", free()), ("PROJECTOR", free())];
         for (process, address) in addresses {
             environment.insert(format!("{process}_ADDR"), address.to_string());
@@ -50,12 +48,7 @@ impl Pipeline {
                 let log = logs.join(format!("{process}.log"));
                 Process::start(&process, address, environment.clone(), &log)
             });
-        Self {
-            api,
-            relay,
-            projector,
-            environment,
-        }
+        Self { api, relay, projector, environment }
     }
 
     pub fn client(&self) -> Client {
@@ -106,9 +99,7 @@ impl Pipeline {
 
 /// Short, since it becomes part of topic and database names.
 pub(crate) fn unique(name: &str) -> String {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .expect("after 1970");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     format!("{name}_{:x}_{:x}", std::process::id(), now.subsec_nanos())
 }
 

@@ -27,21 +27,12 @@ impl Process {
         log: &Path,
     ) -> Self {
         let child = launch(name, &environment, log);
-        Self {
-            name: name.to_owned(),
-            environment,
-            address,
-            log: log.to_owned(),
-            child,
-        }
+        Self { name: name.to_owned(), environment, address, log: log.to_owned(), child }
     }
 
     /// `kill -9`, and gone when this returns.
     pub async fn kill(&mut self) {
-        self.child
-            .kill()
-            .await
-            .expect("the process is ours to kill");
+        self.child.kill().await.expect("the process is ours to kill");
     }
 
     /// SIGTERM.
@@ -50,11 +41,7 @@ impl Process {
     /// Where it does not end with exit code 0 in time.
     pub async fn terminate(&mut self, deadline: Duration) {
         let pid = self.child.id().expect("it runs").to_string();
-        let sent = Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .await
-            .expect("kill runs");
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("kill runs");
         assert!(sent.success(), "{} could not be signalled", self.name);
         let ended = tokio::time::timeout(deadline, self.child.wait()).await;
         let ended = ended.unwrap_or_else(|_| panic!("{} outlives SIGTERM {self}", self.name));
@@ -70,15 +57,11 @@ impl Process {
     pub async fn wait_until_ready(&self) {
         let url = format!("{}/ready", self.url());
         let what = format!("{} is ready (log {})", self.name, self.log.display());
-        eventually(
-            &what,
-            Duration::from_secs(60),
-            async || match reqwest::get(&url).await {
-                Ok(answer) if answer.status() == 200 => Ok(()),
-                Ok(answer) => Err(answer.text().await.unwrap_or_default()),
-                Err(error) => Err(error.to_string()),
-            },
-        )
+        eventually(&what, Duration::from_secs(60), async || match reqwest::get(&url).await {
+            Ok(answer) if answer.status() == 200 => Ok(()),
+            Ok(answer) => Err(answer.text().await.unwrap_or_default()),
+            Err(error) => Err(error.to_string()),
+        })
         .await;
     }
 
@@ -103,11 +86,7 @@ impl std::fmt::Display for Process {
 }
 
 fn launch(name: &str, environment: &BTreeMap<String, String>, log: &Path) -> Child {
-    let log = File::options()
-        .create(true)
-        .append(true)
-        .open(log)
-        .expect("the log can be written");
+    let log = File::options().create(true).append(true).open(log).expect("the log can be written");
     let errors = log.try_clone().expect("a second handle of the log");
     Command::new(binary(name))
         .envs(environment)
@@ -126,16 +105,8 @@ fn launch(name: &str, environment: &BTreeMap<String, String>, log: &Path) -> Chi
 pub fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("the path of this program");
     let folder = own.parent().expect("a program lies in a folder");
-    let profile = if folder.ends_with("deps") {
-        folder.parent().unwrap_or(folder)
-    } else {
-        folder
-    };
+    let profile = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
     let binary = profile.join(name);
-    assert!(
-        binary.exists(),
-        "{} is missing: run `make build`",
-        binary.display()
-    );
+    assert!(binary.exists(), "{} is missing: run `make build`", binary.display());
     binary
 }

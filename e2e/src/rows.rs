@@ -54,22 +54,15 @@ impl Rows {
     pub async fn none(&self, sql: &str) {
         eventually(sql, Duration::from_secs(30), async || {
             let rows = self.query(sql).await?;
-            if rows.is_empty() {
-                Ok(())
-            } else {
-                Err(format!("{rows:?}"))
-            }
+            if rows.is_empty() { Ok(()) } else { Err(format!("{rows:?}")) }
         })
         .await;
     }
 }
 
 fn by_column(row: mysql_async::Row) -> Row {
-    let columns: Vec<_> = row
-        .columns_ref()
-        .iter()
-        .map(|column| column.name_str().into_owned())
-        .collect();
+    let columns: Vec<_> =
+        row.columns_ref().iter().map(|column| column.name_str().into_owned()).collect();
     columns
         .into_iter()
         .zip(row.unwrap())

@@ -45,9 +45,7 @@ impl Servers {
 
     /// A value of the set's env file, as in `KAFKA_BOOTSTRAP_SERVERS`.
     pub fn setting(&self, name: &str) -> &str {
-        self.settings
-            .get(name)
-            .unwrap_or_else(|| panic!("the stack's env file lacks {name}"))
+        self.settings.get(name).unwrap_or_else(|| panic!("the stack's env file lacks {name}"))
     }
 
     pub fn settings(&self) -> impl Iterator<Item = (&String, &String)> {
@@ -62,10 +60,7 @@ impl Servers {
             .filter_map(|line| line.split_once('='))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        Self {
-            stack_dir,
-            settings,
-        }
+        Self { stack_dir, settings }
     }
 }
 
@@ -73,22 +68,11 @@ async fn run_stack(stack_dir: &Path, arguments: &[&str], settings: &[(&str, &str
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/local/stack");
     let mut command = Command::new(script);
     // The shared set's variables are in our environment: they are not this set's.
-    for name in [
-        "MYSQL_PORT",
-        "DATABASE_NAME",
-        "KAFKA_CLIENT_ID",
-        "KAFKA_GROUP_ID",
-    ] {
+    for name in ["MYSQL_PORT", "DATABASE_NAME", "KAFKA_CLIENT_ID", "KAFKA_GROUP_ID"] {
         command.env_remove(name);
     }
-    command
-        .envs(settings.iter().copied())
-        .env("STACK_DIR", stack_dir);
-    let output = command
-        .args(arguments)
-        .output()
-        .await
-        .expect("deploy/local/stack can be run");
+    command.envs(settings.iter().copied()).env("STACK_DIR", stack_dir);
+    let output = command.args(arguments).output().await.expect("deploy/local/stack can be run");
     assert!(
         output.status.success(),
         "stack {arguments:?}: {}{}",

@@ -16,10 +16,7 @@ pub async fn eventually<T>(
             Ok(found) => return found,
             Err(seen) => seen,
         };
-        assert!(
-            started.elapsed() < deadline,
-            "{what}: not within {deadline:?}; last seen: {seen}"
-        );
+        assert!(started.elapsed() < deadline, "{what}: not within {deadline:?}; last seen: {seen}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

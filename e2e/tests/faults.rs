@@ -34,16 +34,10 @@ impl Load {
         let mut tasks = Vec::new();
         for writer in 0..writers {
             let user = sample::user(&format!("writer{writer}@example.com"));
-            let user = client.create("/users", "", &user).await["id"]
-                .as_str()
-                .unwrap()
-                .to_owned();
+            let user = client.create("/users", "", &user).await["id"].as_str().unwrap().to_owned();
             tasks.push(tokio::spawn(write(client.clone(), user, stop.clone())));
         }
-        Self {
-            stop,
-            writers: tasks,
-        }
+        Self { stop, writers: tasks }
     }
 
     /// The event ids of all writes that were answered with success.
@@ -105,11 +99,7 @@ async fn progress(pipeline: &Pipeline, more: usize) {
     let before = pipeline.events().await.events.len();
     eventually("events flow", Duration::from_secs(60), async || {
         let now = pipeline.events().await.events.len();
-        if now >= before + more {
-            Ok(())
-        } else {
-            Err(format!("{before} -> {now}"))
-        }
+        if now >= before + more { Ok(()) } else { Err(format!("{before} -> {now}")) }
     })
     .await;
 }
@@ -139,11 +129,7 @@ async fn each_process_is_killed_under_load() {
         pipeline.api.wait_until_ready().await;
     }
     let acknowledged = load.finish().await;
-    assert!(
-        acknowledged.len() > 300,
-        "only {} writes in all",
-        acknowledged.len()
-    );
+    assert!(acknowledged.len() > 300, "only {} writes in all", acknowledged.len());
     assert_nothing_lost_or_doubled(&pipeline, &acknowledged).await;
 }
 
@@ -152,18 +138,14 @@ async fn writes_go_on_while_kafka_is_away() {
     let (servers, _alone) = servers_alone().await;
     let pipeline = Pipeline::start(&servers, "kafka").await;
     let client = pipeline.client();
-    let user = client
-        .create("/users", "", &sample::user("ada@example.com"))
-        .await;
+    let user = client.create("/users", "", &sample::user("ada@example.com")).await;
     let user = user["id"].as_str().unwrap();
 
     servers.control("stop", "kafka").await;
     let mut acknowledged = Vec::new();
     for number in 0..200 {
         let body = sample::post(&format!("without Kafka {number}"));
-        let answer = client
-            .expect(201, Method::POST, "/posts", user, &body)
-            .await;
+        let answer = client.expect(201, Method::POST, "/posts", user, &body).await;
         acknowledged.push(answer.event_id.unwrap());
     }
     servers.control("start", "kafka").await;
@@ -182,17 +164,13 @@ async fn everything_starts_before_its_servers_and_says_so_once() {
         (&pipeline.relay, &["kafka", "mongodb"]),
         (&pipeline.projector, &["mysql"]),
     ] {
-        eventually(
-            "it names what it waits for",
-            Duration::from_secs(30),
-            async || {
-                let log = process.log();
-                let named = awaited.iter().any(|server| {
-                    log.contains("waiting for it") && log.contains(&format!("\"{server}\""))
-                });
-                if named { Ok(()) } else { Err(log) }
-            },
-        )
+        eventually("it names what it waits for", Duration::from_secs(30), async || {
+            let log = process.log();
+            let named = awaited.iter().any(|server| {
+                log.contains("waiting for it") && log.contains(&format!("\"{server}\""))
+            });
+            if named { Ok(()) } else { Err(log) }
+        })
         .await;
     }
     for server in ["mysql", "kafka", "mongodb"] {
@@ -208,19 +186,12 @@ async fn everything_starts_before_its_servers_and_says_so_once() {
             assert!(said <= 1, "{server} was reported {said} times {process}");
         }
         let lines = process.log().lines().count();
-        assert!(
-            lines < 30,
-            "a line for each attempt? {lines} in all {process}"
-        );
+        assert!(lines < 30, "a line for each attempt? {lines} in all {process}");
     }
     let user = sample::user("late@example.com");
     pipeline.client().create("/users", "", &user).await;
     pipeline.verify(Duration::from_secs(30)).await;
-    for process in [
-        &mut pipeline.api,
-        &mut pipeline.relay,
-        &mut pipeline.projector,
-    ] {
+    for process in [&mut pipeline.api, &mut pipeline.relay, &mut pipeline.projector] {
         process.terminate(Duration::from_secs(20)).await;
     }
 }

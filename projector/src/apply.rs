@@ -91,13 +91,9 @@ async fn apply_portion(connection: &mut Connection, writes: &Writes) -> Result<u
     let mut stale = 0;
     stale += apply_suppliers(connection, writes).await?;
     stale += apply_products(connection, writes).await?;
-    stale += apply_kept(connection, Statement::USER_DELETED, writes, &writes.users)
-        .await?
-        .stale;
+    stale += apply_kept(connection, Statement::USER_DELETED, writes, &writes.users).await?.stale;
     stale += apply_orders(connection, writes).await?;
-    stale += apply_kept(connection, Statement::POST_DELETED, writes, &writes.posts)
-        .await?
-        .stale;
+    stale += apply_kept(connection, Statement::POST_DELETED, writes, &writes.posts).await?.stale;
     Ok(stale)
 }
 
@@ -143,14 +139,9 @@ async fn apply_kept<'a, R: Root>(
         statement.lift(connection, &ids).await?;
         let lifted = write(connection, &late).await?.passed;
         written.stale = written.stale.saturating_sub(lifted.len() as u64);
-        written
-            .passed
-            .extend(rows.iter().map(Root::id).filter(|id| lifted.contains(id)));
+        written.passed.extend(rows.iter().map(Root::id).filter(|id| lifted.contains(id)));
     }
-    let stated: Vec<_> = tombstones
-        .iter()
-        .map(|tombstone| tombstone.entity_id.as_str())
-        .collect();
+    let stated: Vec<_> = tombstones.iter().map(|tombstone| tombstone.entity_id.as_str()).collect();
     statement.lay(connection, &stated).await?;
     Ok(written)
 }
@@ -174,10 +165,7 @@ async fn write<'a, R: Root>(
     let affected = R::upsert(connection, rows).await?;
     if let ([row], 1..) = (rows, affected) {
         // Of a lone row MySQL's count tells, and saves a round trip.
-        return Ok(Written {
-            passed: HashSet::from([row.id()]),
-            stale: 0,
-        });
+        return Ok(Written { passed: HashSet::from([row.id()]), stale: 0 });
     }
     let ids: Vec<_> = rows.iter().map(Root::id).collect();
     let shown: HashMap<_, _> = R::shown(connection, &ids).await?.into_iter().collect();
@@ -200,16 +188,12 @@ fn late_documents<R: Root>(
     rows: &[R],
     passed: &HashSet<&str>,
 ) -> Vec<R> {
-    let by_id: HashMap<_, _> = tombstones
-        .iter()
-        .map(|tombstone| (tombstone.entity_id.as_str(), tombstone))
-        .collect();
+    let by_id: HashMap<_, _> =
+        tombstones.iter().map(|tombstone| (tombstone.entity_id.as_str(), tombstone)).collect();
     let is_late = |row: &&R| {
         by_id.get(row.id()).is_some_and(|tombstone| {
             tombstone.rank().outranks(row.rank())
-                && tombstone
-                    .content_rank()
-                    .is_some_and(|content| row.rank().outranks(content))
+                && tombstone.content_rank().is_some_and(|content| row.rank().outranks(content))
         })
     };
     let refused = rows.iter().filter(|row| !passed.contains(row.id()));
@@ -227,9 +211,7 @@ async fn replace_children<C: Child>(
     }
     let mut parents: Vec<_> = passed.iter().copied().collect();
     parents.sort_unstable();
-    let of_passed = children
-        .iter()
-        .filter(|child| passed.contains(child.parent()));
+    let of_passed = children.iter().filter(|child| passed.contains(child.parent()));
     let rows: Vec<_> = of_passed.cloned().collect();
     C::replace(connection, &parents, &rows).await
 }
@@ -237,20 +219,13 @@ async fn replace_children<C: Child>(
 /// Removes the rows that a tombstone outranks.
 async fn bury(connection: &mut Connection, domain: Domain, touched: &[&str]) -> QueryResult<()> {
     let tombstones = TombstoneRow::locked(connection, domain, touched).await?;
-    let dead: Vec<_> = tombstones
-        .iter()
-        .map(|tombstone| tombstone.entity_id.as_str())
-        .collect();
+    let dead: Vec<_> = tombstones.iter().map(|tombstone| tombstone.entity_id.as_str()).collect();
     TombstoneRow::bury(connection, domain, &dead).await
 }
 
 /// Every entity of `domain` that this transaction wrote a row or a tombstone of.
 fn touched<'a, R: Root>(writes: &'a Writes, domain: Domain, rows: &'a [R]) -> Vec<&'a str> {
-    let mut ids: Vec<_> = rows
-        .iter()
-        .map(Root::id)
-        .chain(writes.stated(domain))
-        .collect();
+    let mut ids: Vec<_> = rows.iter().map(Root::id).chain(writes.stated(domain)).collect();
     ids.sort_unstable();
     ids.dedup();
     ids
@@ -262,10 +237,7 @@ async fn with_suppliers<'a>(
     connection: &mut Connection,
     products: &'a [ProductRow],
 ) -> QueryResult<Cow<'a, [ProductRow]>> {
-    let mut wanted: Vec<_> = products
-        .iter()
-        .filter_map(|row| row.supplier_id.as_deref())
-        .collect();
+    let mut wanted: Vec<_> = products.iter().filter_map(|row| row.supplier_id.as_deref()).collect();
     wanted.sort_unstable();
     wanted.dedup();
     let known = SupplierRow::shown(connection, &wanted).await?;
@@ -274,24 +246,16 @@ async fn with_suppliers<'a>(
     if wanted.is_empty() {
         return Ok(Cow::Borrowed(products));
     }
-    let placeholders: Vec<_> = wanted
-        .iter()
-        .map(|id| SupplierRow::placeholder(id))
-        .collect();
+    let placeholders: Vec<_> = wanted.iter().map(|id| SupplierRow::placeholder(id)).collect();
     SupplierRow::upsert(connection, &placeholders).await?;
     let tombstones = TombstoneRow::locked(connection, Domain::Supplier, &wanted).await?;
-    let deleted: HashSet<_> = tombstones
-        .iter()
-        .map(|tombstone| tombstone.entity_id.as_str())
-        .collect();
+    let deleted: HashSet<_> =
+        tombstones.iter().map(|tombstone| tombstone.entity_id.as_str()).collect();
     let dead: Vec<_> = deleted.iter().copied().collect();
     TombstoneRow::bury(connection, Domain::Supplier, &dead).await?;
     let mut rows = products.to_vec();
     for row in &mut rows {
-        row.supplier_id = row
-            .supplier_id
-            .take()
-            .filter(|id| !deleted.contains(id.as_str()));
+        row.supplier_id = row.supplier_id.take().filter(|id| !deleted.contains(id.as_str()));
     }
     Ok(Cow::Owned(rows))
 }

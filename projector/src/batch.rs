@@ -42,17 +42,11 @@ impl Batch {
     pub fn push(&mut self, record: Record) {
         self.bytes += record.bytes();
         let decoded = decode(&record);
-        let moment = decoded
-            .as_ref()
-            .ok()
-            .map(|change| change.stamp.event_timestamp);
+        let moment = decoded.as_ref().ok().map(|change| change.stamp.event_timestamp);
         let position = self
             .positions
             .entry(record.partition.clone())
-            .or_insert(Position {
-                offset: record.offset,
-                moment: None,
-            });
+            .or_insert(Position { offset: record.offset, moment: None });
         position.offset = record.offset;
         position.moment = position.moment.max(moment);
         match decoded {
@@ -107,9 +101,7 @@ impl Batch {
 
     /// Records by topic, named as in the contract, without the poisoned and the stale.
     pub fn events_by_topic(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.events
-            .iter()
-            .map(|(domain, events)| (domain.topic(), *events))
+        self.events.iter().map(|(domain, events)| (domain.topic(), *events))
     }
 
     /// What the newest changes amount to, in portions that are to be written one after
@@ -117,9 +109,7 @@ impl Batch {
     /// fraction of the memory that keeping all documents would.
     pub fn writes(&self) -> impl Iterator<Item = Writes> {
         self.newest.portions().into_iter().map(|places| {
-            let records = places
-                .into_iter()
-                .filter_map(|place| self.records.get(place));
+            let records = places.into_iter().filter_map(|place| self.records.get(place));
             Writes::of(records.filter_map(|record| decode(record).ok()))
         })
     }
@@ -136,9 +126,7 @@ impl Batch {
 
     /// Records that can never be applied, each with the reason.
     pub fn poisoned(&self) -> impl Iterator<Item = (&Record, &Poison)> {
-        self.poison
-            .iter()
-            .filter_map(|(index, poison)| Some((self.records.get(*index)?, poison)))
+        self.poison.iter().filter_map(|(index, poison)| Some((self.records.get(*index)?, poison)))
     }
 
     /// The batch without its poison, cut in two: the earlier and the later half. The
@@ -152,11 +140,7 @@ impl Batch {
         let middle = sound.len().div_ceil(2);
         let (mut earlier, mut later) = (Self::default(), Self::default());
         for (index, record) in sound.into_iter().enumerate() {
-            let half = if index < middle {
-                &mut earlier
-            } else {
-                &mut later
-            };
+            let half = if index < middle { &mut earlier } else { &mut later };
             half.push(record);
         }
         (earlier, later)
@@ -204,13 +188,7 @@ mod tests {
             Sample::user(other, 1).record(),
         ];
         let whole = batch(records);
-        assert_eq!(
-            whole
-                .poisoned()
-                .map(|(record, _)| record.offset)
-                .collect::<Vec<_>>(),
-            [1]
-        );
+        assert_eq!(whole.poisoned().map(|(record, _)| record.offset).collect::<Vec<_>>(), [1]);
         let (earlier, later) = whole.halves();
         assert_eq!((offsets(&earlier), offsets(&later)), (vec![0, 2], vec![3]));
         // What a newer event of the same batch superseded counts again on its own.
@@ -226,20 +204,10 @@ mod tests {
         let [id, ..] = ids();
         let mut broken = Sample::user(id, 9).record();
         broken.value = None;
-        let batch = batch(vec![
-            Sample::user(id, 2).record(),
-            Sample::user(id, 1).record(),
-            broken,
-        ]);
-        let [progress] = &batch.progress()[..] else {
-            panic!("one partition")
-        };
+        let batch = batch(vec![Sample::user(id, 2).record(), Sample::user(id, 1).record(), broken]);
+        let [progress] = &batch.progress()[..] else { panic!("one partition") };
         assert_eq!(progress.offset, 2);
-        assert_eq!(
-            progress.event_timestamp,
-            Some(batch.moments()[0]),
-            "the newest event's"
-        );
+        assert_eq!(progress.event_timestamp, Some(batch.moments()[0]), "the newest event's");
         assert_eq!(batch.stale(), 1);
         assert_eq!(batch.events_by_topic().collect::<Vec<_>>(), [("user", 1)]);
     }
@@ -249,11 +217,8 @@ mod tests {
         let [id, other, ..] = ids();
         let mut elsewhere = Sample::user(other, 1).record();
         elsewhere.partition.partition = 1;
-        let batch = batch(vec![
-            Sample::user(id, 1).record(),
-            elsewhere,
-            Sample::user(id, 2).record(),
-        ]);
+        let batch =
+            batch(vec![Sample::user(id, 1).record(), elsewhere, Sample::user(id, 2).record()]);
         let kept = batch.without(|partition| partition.partition == 0);
         assert_eq!(offsets(&kept), [1]);
         assert_eq!(kept.writes().next().unwrap().users.len(), 1);

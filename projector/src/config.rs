@@ -14,12 +14,7 @@ pub struct Config {
     pub kafka: KafkaSettings,
 
     /// Consumer group. Instances of one group share the partitions.
-    #[arg(
-        long,
-        env = "KAFKA_GROUP_ID",
-        default_value = "mysql-analytics",
-        help_heading = "Kafka"
-    )]
+    #[arg(long, env = "KAFKA_GROUP_ID", default_value = "mysql-analytics", help_heading = "Kafka")]
     pub kafka_group_id: String,
 
     /// Milliseconds without a heartbeat after which the brokers give an instance's

@@ -43,11 +43,7 @@ impl Source {
             .into_iter()
             .map(|domain| (domain, Arc::from(config.kafka.topic(domain.topic()))))
             .collect();
-        Ok(Self {
-            consumer,
-            topics,
-            committed: BTreeMap::new(),
-        })
+        Ok(Self { consumer, topics, committed: BTreeMap::new() })
     }
 
     /// Joins the group. Topics that are not there yet are awaited.
@@ -93,16 +89,10 @@ impl Source {
     pub fn refresh_commits(&mut self) {
         let markers = std::mem::take(&mut *lock(&self.consumer.context().beyond_markers));
         let moved = markers.into_iter().filter(|(partition, offset)| {
-            self.committed
-                .get(partition)
-                .is_some_and(|committed| committed < offset)
+            self.committed.get(partition).is_some_and(|committed| committed < offset)
         });
         let moved: Vec<_> = moved.collect();
-        let failed = self
-            .consumer
-            .context()
-            .commit_failed
-            .swap(false, Ordering::Relaxed);
+        let failed = self.consumer.context().commit_failed.swap(false, Ordering::Relaxed);
         self.committed.extend(moved.iter().cloned());
         if failed || !moved.is_empty() {
             self.commit_all(CommitMode::Async);
@@ -151,10 +141,7 @@ impl Source {
         // MySQL holds the rows already. What is not committed is read again, and changes nothing.
         if let Err(error) = self.consumer.commit(&offsets, mode) {
             tracing::debug!(%error, "offsets not committed");
-            self.consumer
-                .context()
-                .commit_failed
-                .store(true, Ordering::Relaxed);
+            self.consumer.context().commit_failed.store(true, Ordering::Relaxed);
         }
     }
 
@@ -163,10 +150,8 @@ impl Source {
         match received {
             Ok(message) => {
                 group.kafka.up();
-                let (domain, topic) = self
-                    .topics
-                    .iter()
-                    .find(|(_, topic)| **topic == *message.topic())?;
+                let (domain, topic) =
+                    self.topics.iter().find(|(_, topic)| **topic == *message.topic())?;
                 let record = Record::from_message(&message, *domain, topic.clone());
                 group.lag.taken(&record.partition, record.offset);
                 Some(record)
@@ -180,30 +165,17 @@ impl Source {
 }
 
 fn properties(config: &Config) -> ClientConfig {
-    let KafkaSettings {
-        kafka_bootstrap_servers,
-        kafka_client_id,
-        ..
-    } = &config.kafka;
+    let KafkaSettings { kafka_bootstrap_servers, kafka_client_id, .. } = &config.kafka;
     let mut properties = ClientConfig::new();
     properties
         .set("bootstrap.servers", kafka_bootstrap_servers)
         .set("client.id", kafka_client_id)
         .set("group.id", &config.kafka_group_id)
-        .set(
-            "session.timeout.ms",
-            config.kafka_session_timeout_ms.to_string(),
-        )
-        .set(
-            "heartbeat.interval.ms",
-            (config.kafka_session_timeout_ms / 3).to_string(),
-        )
+        .set("session.timeout.ms", config.kafka_session_timeout_ms.to_string())
+        .set("heartbeat.interval.ms", (config.kafka_session_timeout_ms / 3).to_string())
         .set(
             "max.poll.interval.ms",
-            config
-                .kafka_max_poll_interval_ms
-                .max(config.kafka_session_timeout_ms)
-                .to_string(),
+            config.kafka_max_poll_interval_ms.max(config.kafka_session_timeout_ms).to_string(),
         )
         // Only the partitions that move are taken away in a rebalance.
         .set("partition.assignment.strategy", "cooperative-sticky")
@@ -269,19 +241,13 @@ impl ClientContext for Group {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let mut brokers = statistics
-            .brokers
-            .values()
-            .filter(|broker| broker.nodeid >= 0);
+        let mut brokers = statistics.brokers.values().filter(|broker| broker.nodeid >= 0);
         if brokers.any(|broker| broker.state == "UP") {
             self.kafka.up();
         }
         for (name, topic) in &statistics.topics {
             for (number, partition) in topic.partitions.iter().filter(|(number, _)| **number >= 0) {
-                let place = Partition {
-                    topic: name.as_str().into(),
-                    partition: *number,
-                };
+                let place = Partition { topic: name.as_str().into(), partition: *number };
                 let fetched = Fetched {
                     queued: partition.fetchq_cnt,
                     next_offset: partition.next_offset,

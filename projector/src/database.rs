@@ -106,9 +106,7 @@ pub async fn run_migrations(settings: &MysqlSettings) -> Result<(), DatabaseErro
     // The harness blocks its thread and drives a runtime of its own on it, which swallows
     // the wake-ups of whatever else is polled there. On a thread of its own it has none.
     let migrating = tokio::task::spawn_blocking(move || run_pending(connection));
-    migrating
-        .await
-        .map_err(|panic| DatabaseError::Migration(panic.to_string()))?
+    migrating.await.map_err(|panic| DatabaseError::Migration(panic.to_string()))?
 }
 
 /// The lock belongs to this very connection and goes with it.
@@ -157,9 +155,7 @@ async fn open(options: OptsBuilder) -> Result<Connection, DatabaseError> {
         let connection = mysql_async::Conn::new(options).await?;
         Ok(AsyncMysqlConnection::try_from(connection).await?)
     };
-    tokio::time::timeout(CONNECT_TIMEOUT, opening)
-        .await
-        .map_err(|_| DatabaseError::Timeout)?
+    tokio::time::timeout(CONNECT_TIMEOUT, opening).await.map_err(|_| DatabaseError::Timeout)?
 }
 
 fn options(settings: &MysqlSettings) -> OptsBuilder {
@@ -181,12 +177,7 @@ fn options(settings: &MysqlSettings) -> OptsBuilder {
 
 /// How a connection is encrypted, for every client of MySQL in the project.
 pub fn tls(settings: &MysqlSettings) -> Option<SslOpts> {
-    let roots = settings
-        .mysql_tls_ca
-        .iter()
-        .cloned()
-        .map(Into::into)
-        .collect();
+    let roots = settings.mysql_tls_ca.iter().cloned().map(Into::into).collect();
     let verified = SslOpts::default().with_root_certs(roots);
     match settings.mysql_tls {
         MysqlTls::Off => None,

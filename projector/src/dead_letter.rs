@@ -32,14 +32,8 @@ pub mod header {
     /// RFC 3339.
     pub const FAILED_AT: &str = "failed_at";
 
-    pub const ALL: [&str; 6] = [
-        REASON,
-        ERROR,
-        ORIGIN_TOPIC,
-        ORIGIN_PARTITION,
-        ORIGIN_OFFSET,
-        FAILED_AT,
-    ];
+    pub const ALL: [&str; 6] =
+        [REASON, ERROR, ORIGIN_TOPIC, ORIGIN_PARTITION, ORIGIN_OFFSET, FAILED_AT];
 }
 
 /// A record as large as its own topic took must fit, with what is added to it.
@@ -115,11 +109,7 @@ impl DeadLetters {
         let mut letter = FutureRecord::<[u8], [u8]>::to(&self.topic).headers(headers);
         letter.key = record.key.as_deref();
         letter.payload = record.value.as_deref();
-        match self
-            .producer
-            .send(letter, Timeout::After(SEND_TIMEOUT))
-            .await
-        {
+        match self.producer.send(letter, Timeout::After(SEND_TIMEOUT)).await {
             Ok(_) => Ok(()),
             Err((error, _)) => Err(error),
         }
@@ -136,17 +126,12 @@ fn headers_with(record: &Record, poison: &Poison) -> OwnedHeaders {
         record.offset.to_string(),
         Timestamp::now().to_string(),
     ];
-    let ours = header::ALL
-        .iter()
-        .zip(&ours)
-        .map(|(key, value)| (*key, Some(value.as_bytes())));
+    let ours = header::ALL.iter().zip(&ours).map(|(key, value)| (*key, Some(value.as_bytes())));
     owned(record.headers.iter().chain(ours))
 }
 
 fn owned<'a>(headers: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>) -> OwnedHeaders {
-    headers.fold(OwnedHeaders::new(), |headers, (key, value)| {
-        headers.insert(Header { key, value })
-    })
+    headers.fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value }))
 }
 
 /// A dead letter as it is read back.
@@ -179,10 +164,7 @@ impl DeadLetter {
     pub fn read(message: &impl Message) -> Result<Self, NotADeadLetter> {
         let headers = headers_of(message);
         let all: Vec<_> = headers.iter().collect();
-        let own = all
-            .len()
-            .checked_sub(header::ALL.len())
-            .ok_or(NotADeadLetter("a header"))?;
+        let own = all.len().checked_sub(header::ALL.len()).ok_or(NotADeadLetter("a header"))?;
         let (own, ours) = all.split_at(own);
         let text = |index: usize| -> Result<String, NotADeadLetter> {
             let name = header::ALL[index];
@@ -201,9 +183,7 @@ impl DeadLetter {
             origin_partition: text(3)?
                 .parse()
                 .map_err(|_| NotADeadLetter(header::ORIGIN_PARTITION))?,
-            origin_offset: text(4)?
-                .parse()
-                .map_err(|_| NotADeadLetter(header::ORIGIN_OFFSET))?,
+            origin_offset: text(4)?.parse().map_err(|_| NotADeadLetter(header::ORIGIN_OFFSET))?,
             failed_at: text(5)?,
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),

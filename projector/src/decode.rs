@@ -104,10 +104,7 @@ impl Reason {
     }
 
     fn because(self, error: impl ToString) -> Poison {
-        Poison {
-            reason: self,
-            error: error.to_string(),
-        }
+        Poison { reason: self, error: error.to_string() }
     }
 }
 
@@ -120,20 +117,16 @@ impl std::fmt::Display for Reason {
 /// # Errors
 /// [`Poison`]: no later attempt would read the record differently.
 pub fn decode(record: &Record) -> Result<Change, Poison> {
-    let key = record
-        .key
-        .as_deref()
-        .ok_or_else(|| Reason::NoKey.because("the record has no key"))?;
+    let key =
+        record.key.as_deref().ok_or_else(|| Reason::NoKey.because("the record has no key"))?;
     let value = record
         .value
         .as_deref()
         .ok_or_else(|| Reason::NoValue.because("the record has no value"))?;
     let text = std::str::from_utf8(value).map_err(|error| Reason::InvalidUtf8.because(error))?;
     let envelope: Envelope = serde_json::from_str(text).map_err(broken_envelope)?;
-    let event_type: EventType = envelope
-        .event_type
-        .parse()
-        .map_err(|error| Reason::UnknownEventType.because(error))?;
+    let event_type: EventType =
+        envelope.event_type.parse().map_err(|error| Reason::UnknownEventType.because(error))?;
     if event_type.domain() != record.domain {
         let topic = &record.partition.topic;
         return Err(Reason::WrongTopic.because(format!("{event_type} in the topic {topic}")));
@@ -145,11 +138,7 @@ pub fn decode(record: &Record) -> Result<Change, Poison> {
     let (content, version) = content_of(event_type, entity, envelope.data, older)?;
     Ok(Change {
         entity,
-        stamp: Stamp {
-            event_id,
-            event_timestamp: moment.naive(),
-            version,
-        },
+        stamp: Stamp { event_id, event_timestamp: moment.naive(), version },
         content,
     })
 }
@@ -174,9 +163,8 @@ fn entity_of(key: &[u8], entity_id: &str) -> Result<Id, Poison> {
 }
 
 fn moment_of(text: &str) -> Result<Timestamp, Poison> {
-    let moment: Timestamp = text
-        .parse()
-        .map_err(|error| Reason::InvalidTimestamp.because(error))?;
+    let moment: Timestamp =
+        text.parse().map_err(|error| Reason::InvalidTimestamp.because(error))?;
     // The range of DATETIME.
     if (1000..=9999).contains(&moment.naive().year()) {
         Ok(moment)
@@ -202,11 +190,7 @@ fn content_of(
 ) -> Result<(Content, i64), Poison> {
     let domain = event_type.domain();
     if event_type.is_deletion() {
-        let version = if older {
-            0
-        } else {
-            deletion_version(domain, entity, data)?
-        };
+        let version = if older { 0 } else { deletion_version(domain, entity, data)? };
         return Ok((Content::Deleted(domain), version));
     }
     if older && event_type == EventType::OrderCancelled && names_only_the_number(data) {
@@ -239,27 +223,17 @@ fn document<D: Document>(
     if document.id() != entity {
         return Err(Reason::InvalidId.because("the document is not the entity's"));
     }
-    let version = if older {
-        0
-    } else {
-        usable(document.version())?
-    };
+    let version = if older { 0 } else { usable(document.version())? };
     Ok((content(document), version))
 }
 
 fn deletion_version(domain: Domain, entity: Id, data: &RawValue) -> Result<i64, Poison> {
     let data: serde_json::Map<String, serde_json::Value> = parse(data)?;
-    let id = data
-        .get(domain.id_key())
-        .and_then(serde_json::Value::as_str);
+    let id = data.get(domain.id_key()).and_then(serde_json::Value::as_str);
     if id.and_then(|id| id.parse().ok()) != Some(entity) {
         return Err(Reason::InvalidId.because("the data does not name the entity"));
     }
-    usable(
-        data.get("version")
-            .and_then(serde_json::Value::as_i64)
-            .unwrap_or_default(),
-    )
+    usable(data.get("version").and_then(serde_json::Value::as_i64).unwrap_or_default())
 }
 
 fn usable(version: i64) -> Result<i64, Poison> {
@@ -315,11 +289,9 @@ mod tests {
     #[test]
     fn the_older_deletion_needs_nothing_but_the_envelope() {
         let [id, ..] = ids();
-        for data in [
-            serde_json::json!({}),
-            serde_json::json!(id),
-            serde_json::json!({"user_id": id}),
-        ] {
+        for data in
+            [serde_json::json!({}), serde_json::json!(id), serde_json::json!({"user_id": id})]
+        {
             let mut sample = Sample::deletion(id, 1).older(3);
             sample.envelope["data"] = data;
             let change = decode(&sample.record()).unwrap();

@@ -42,10 +42,7 @@ pub struct Fetched {
 
 impl Lag {
     pub(crate) fn new(gauge: IntGaugeVec) -> Self {
-        Self {
-            partitions: Arc::default(),
-            gauge,
-        }
+        Self { partitions: Arc::default(), gauge }
     }
 
     pub(crate) fn assigned(&self, partition: Partition) {
@@ -56,9 +53,7 @@ impl Lag {
         self.lock().remove(partition);
         let number = partition.partition.to_string();
         // It is not there if no statistics came meanwhile.
-        let _ = self
-            .gauge
-            .remove_label_values(&[&*partition.topic, number.as_str()]);
+        let _ = self.gauge.remove_label_values(&[&*partition.topic, number.as_str()]);
     }
 
     pub(crate) fn taken(&self, partition: &Partition, offset: i64) {
@@ -90,16 +85,11 @@ impl Lag {
         };
         let lag = (fetched.end_offset - read).max(0);
         let number = partition.partition.to_string();
-        self.gauge
-            .with_label_values(&[&*partition.topic, number.as_str()])
-            .set(lag);
+        self.gauge.with_label_values(&[&*partition.topic, number.as_str()]).set(lag);
         if lag == 0 && nothing_in_hand {
             known.fresh_as_of = Some(SystemTime::now());
         }
-        known
-            .applied
-            .filter(|applied| nothing_in_hand && read > *applied)
-            .map(|_| read)
+        known.applied.filter(|applied| nothing_in_hand && read > *applied).map(|_| read)
     }
 
     /// Seconds by which the partition that is worst off may lag behind now; `None`
@@ -118,9 +108,7 @@ impl Lag {
 
     /// Every assignment leaves the map whole, so a panic elsewhere cannot have harmed it.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Partition, Known>> {
-        self.partitions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -165,10 +153,7 @@ mod tests {
     fn lag() -> (Lag, Partition) {
         let gauge = IntGaugeVec::new(Opts::new("lag", "lag"), &["topic", "partition"]).unwrap();
         let lag = Lag::new(gauge);
-        let partition = Partition {
-            topic: "user".into(),
-            partition: 3,
-        };
+        let partition = Partition { topic: "user".into(), partition: 3 };
         lag.assigned(partition.clone());
         (lag, partition)
     }
@@ -177,12 +162,8 @@ mod tests {
         lag.gauge.with_label_values(&["user", "3"]).get()
     }
 
-    const BEHIND: Fetched = Fetched {
-        queued: 0,
-        next_offset: 12,
-        end_offset: 12,
-        committed_offset: 5,
-    };
+    const BEHIND: Fetched =
+        Fetched { queued: 0, next_offset: 12, end_offset: 12, committed_offset: 5 };
 
     #[test]
     fn what_is_taken_but_not_applied_counts() {
@@ -192,11 +173,7 @@ mod tests {
         lag.taken(&partition, 11);
         assert_eq!(lag.fetched(&partition, BEHIND), None);
         assert_eq!(gauge(&lag), 1);
-        assert_eq!(
-            lag.seconds(),
-            None,
-            "nothing says how old the missing record is"
-        );
+        assert_eq!(lag.seconds(), None, "nothing says how old the missing record is");
     }
 
     #[test]
@@ -207,19 +184,13 @@ mod tests {
         assert!(lag.seconds().unwrap() > 1e9, "as old as the event");
         assert_eq!(lag.fetched(&partition, BEHIND), Some(12));
         assert_eq!(gauge(&lag), 0);
-        assert!(
-            lag.seconds().unwrap() < 5.0,
-            "everything up to now is applied"
-        );
+        assert!(lag.seconds().unwrap() < 5.0, "everything up to now is applied");
     }
 
     #[test]
     fn a_partition_that_only_queues_lags_from_the_committed_offset() {
         let (lag, partition) = lag();
-        let queued = Fetched {
-            queued: 7,
-            ..BEHIND
-        };
+        let queued = Fetched { queued: 7, ..BEHIND };
         assert_eq!(lag.fetched(&partition, queued), None);
         assert_eq!(gauge(&lag), 7);
     }

@@ -72,12 +72,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
 
     // Health is served to the very end, and says "draining" meanwhile.
     let served_until = Shutdown::new();
-    let mut ops = tokio::spawn(serve_ops(
-        config.addr,
-        health.clone(),
-        registry,
-        served_until.clone(),
-    ));
+    let mut ops =
+        tokio::spawn(serve_ops(config.addr, health.clone(), registry, served_until.clone()));
     let draining = tokio::spawn({
         let shutdown = shutdown.clone();
         async move {
@@ -129,10 +125,7 @@ impl Parts {
             metrics.clone(),
             shutdown.clone(),
         );
-        Ok(Self {
-            settler,
-            metrics: metrics.clone(),
-        })
+        Ok(Self { settler, metrics: metrics.clone() })
     }
 
     async fn run(self, config: &Config, shutdown: Shutdown) -> Result<(), Error> {
@@ -142,10 +135,8 @@ impl Parts {
             Err(Interrupted::Shutdown) => return Ok(()),
             Err(Interrupted::Permanent(error)) => return Err(error),
         }
-        let limits = Limits {
-            events: config.batch_events as usize,
-            bytes: config.batch_bytes as usize,
-        };
+        let limits =
+            Limits { events: config.batch_events as usize, bytes: config.batch_bytes as usize };
         let Self { settler, metrics } = self;
         let source = Source::new(config, metrics.lag.clone(), settler.kafka.clone())?;
         Ok(pipeline::run(source, settler, metrics.lag, limits, shutdown).await?)

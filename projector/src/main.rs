@@ -8,11 +8,7 @@ use shared::process::{shutdown_on_signal, start_telemetry};
 async fn main() -> ExitCode {
     let config = Config::parse();
     if let Err(error) = start_telemetry(&config.log) {
-        clap::Error::raw(
-            clap::error::ErrorKind::ValueValidation,
-            format!("{error}\n"),
-        )
-        .exit();
+        clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{error}\n")).exit();
     }
     let outcome = match shutdown_on_signal() {
         Ok(shutdown) => projector::run(config, shutdown).await,

@@ -160,10 +160,7 @@ impl Pipeline {
             return Ok(());
         }
         let batch = std::mem::take(&mut self.gathering);
-        self.to_settle
-            .send(batch)
-            .await
-            .map_err(|_| PipelineError::Settler)?;
+        self.to_settle.send(batch).await.map_err(|_| PipelineError::Settler)?;
         self.is_settling = true;
         if self.is_paused {
             self.source.resume()?;
@@ -176,17 +173,11 @@ impl Pipeline {
         self.forget_revoked();
         self.is_settling = false;
         let lost = std::mem::take(&mut self.lost_in_hand);
-        let ours = || {
-            positions
-                .iter()
-                .filter(|(partition, _)| !lost.contains(partition))
-        };
+        let ours = || positions.iter().filter(|(partition, _)| !lost.contains(partition));
         for (partition, position) in ours() {
-            self.lag
-                .applied(partition, position.offset, position.system_time());
+            self.lag.applied(partition, position.offset, position.system_time());
         }
-        self.source
-            .commit(ours().map(|(partition, position)| (partition, position.offset + 1)));
+        self.source.commit(ours().map(|(partition, position)| (partition, position.offset + 1)));
         Ok(())
     }
 
@@ -212,9 +203,7 @@ impl Pipeline {
         {
             self.commit(positions)?;
         }
-        let Self {
-            source, to_settle, ..
-        } = self;
+        let Self { source, to_settle, .. } = self;
         drop(to_settle);
         settling.await.map_err(|_| PipelineError::Settler)?;
         // Leaving the group waits for the brokers.

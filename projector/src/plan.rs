@@ -60,10 +60,7 @@ impl Newest {
         let mut newest: Vec<_> = self.0.iter().collect();
         newest.sort_unstable_by_key(|((domain, id, kind), _)| (*kind, turn(*domain), *id));
         let places: Vec<_> = newest.into_iter().map(|(_, (_, place))| *place).collect();
-        places
-            .chunks(CHANGES_A_PORTION)
-            .map(<[_]>::to_vec)
-            .collect()
+        places.chunks(CHANGES_A_PORTION).map(<[_]>::to_vec).collect()
     }
 }
 
@@ -110,14 +107,11 @@ impl Writes {
         match &change.content {
             Content::User(user) => self.users.push(UserRow::from_document(user, stamp)),
             Content::Supplier(supplier) => {
-                self.suppliers
-                    .push(SupplierRow::from_document(supplier, stamp));
+                self.suppliers.push(SupplierRow::from_document(supplier, stamp));
             }
             Content::Product(product) => {
-                self.products
-                    .push(ProductRow::from_document(product, stamp));
-                self.product_variants
-                    .extend(ProductVariantRow::from_document(product));
+                self.products.push(ProductRow::from_document(product, stamp));
+                self.product_variants.extend(ProductVariantRow::from_document(product));
             }
             Content::Order(order) => {
                 self.orders.push(OrderRow::from_document(order, stamp));
@@ -131,18 +125,14 @@ impl Writes {
     }
 
     fn sort(&mut self) {
-        self.tombstones
-            .sort_by(|a, b| (&a.domain, &a.entity_id).cmp(&(&b.domain, &b.entity_id)));
+        self.tombstones.sort_by(|a, b| (&a.domain, &a.entity_id).cmp(&(&b.domain, &b.entity_id)));
         self.users.sort_by(|a, b| a.user_id.cmp(&b.user_id));
-        self.suppliers
-            .sort_by(|a, b| a.supplier_id.cmp(&b.supplier_id));
-        self.products
-            .sort_by(|a, b| a.product_id.cmp(&b.product_id));
+        self.suppliers.sort_by(|a, b| a.supplier_id.cmp(&b.supplier_id));
+        self.products.sort_by(|a, b| a.product_id.cmp(&b.product_id));
         self.product_variants
             .sort_by(|a, b| (&a.product_id, &a.variant_key).cmp(&(&b.product_id, &b.variant_key)));
         self.orders.sort_by(|a, b| a.order_id.cmp(&b.order_id));
-        self.order_items
-            .sort_by(|a, b| (&a.order_id, &a.item_id).cmp(&(&b.order_id, &b.item_id)));
+        self.order_items.sort_by(|a, b| (&a.order_id, &a.item_id).cmp(&(&b.order_id, &b.item_id)));
         self.posts.sort_by(|a, b| a.post_id.cmp(&b.post_id));
     }
 
@@ -175,19 +165,14 @@ mod tests {
     use crate::record::sample::{Sample, ids};
 
     fn plan(samples: impl IntoIterator<Item = Sample>) -> (Writes, Vec<Offer>) {
-        let changes = samples
-            .into_iter()
-            .map(|sample| decode(&sample.record()).unwrap());
+        let changes = samples.into_iter().map(|sample| decode(&sample.record()).unwrap());
         let changes: Vec<_> = changes.collect();
         let mut newest = Newest::default();
         let offers = (changes.iter().enumerate())
             .map(|(place, change)| newest.offer(change, place))
             .collect();
         let places = newest.portions().concat();
-        (
-            Writes::of(places.into_iter().map(|place| changes[place].clone())),
-            offers,
-        )
+        (Writes::of(places.into_iter().map(|place| changes[place].clone())), offers)
     }
 
     #[test]
@@ -197,10 +182,7 @@ mod tests {
         let (rising, offers) = plan([user(1), user(2), user(3)]);
         assert_eq!(offers, [Offer::Taken, Offer::Taken, Offer::Taken]);
         let (falling, offers) = plan([user(3), user(1), user(3), user(2)]);
-        assert_eq!(
-            offers,
-            [Offer::Taken, Offer::Stale, Offer::Stale, Offer::Stale]
-        );
+        assert_eq!(offers, [Offer::Taken, Offer::Stale, Offer::Stale, Offer::Stale]);
         assert_eq!(rising, falling);
         assert_eq!(rising.users.len(), 1);
         assert_eq!(rising.users[0].version, 3);
@@ -221,11 +203,7 @@ mod tests {
     #[test]
     fn a_deletion_is_kept_beside_the_document_it_lies_over() {
         let [id, ..] = ids();
-        let (writes, _) = plan([
-            Sample::deletion(id, 3),
-            Sample::user(id, 2),
-            Sample::user(id, 1),
-        ]);
+        let (writes, _) = plan([Sample::deletion(id, 3), Sample::user(id, 2), Sample::user(id, 1)]);
         assert_eq!(writes.users[0].version, 2);
         assert_eq!(writes.tombstones[0].version, 3);
         assert_eq!(writes.stated(Domain::User), [id.to_string()]);
@@ -247,12 +225,7 @@ mod tests {
     fn statements_go_first_and_parents_before_children() {
         let [id, other, ..] = ids();
         let mut newest = Newest::default();
-        let domains = [
-            Domain::Post,
-            Domain::Product,
-            Domain::Order,
-            Domain::Supplier,
-        ];
+        let domains = [Domain::Post, Domain::Product, Domain::Order, Domain::Supplier];
         let change = decode(&Sample::deletion(id, 3).record()).unwrap();
         for (place, domain) in domains.into_iter().enumerate() {
             let key = (domain, other, Kind::Document);

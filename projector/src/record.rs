@@ -26,11 +26,7 @@ impl<'a> FromIterator<(&'a str, Option<&'a [u8]>)> for RecordHeaders {
         for (name, value) in headers {
             // Kafka itself counts both in 32 bits.
             bytes.extend((name.len() as u32).to_ne_bytes());
-            bytes.extend(
-                value
-                    .map_or(NO_VALUE, |value| value.len() as u32)
-                    .to_ne_bytes(),
-            );
+            bytes.extend(value.map_or(NO_VALUE, |value| value.len() as u32).to_ne_bytes());
             bytes.extend(name.as_bytes());
             bytes.extend(value.unwrap_or_default());
         }
@@ -83,10 +79,7 @@ impl Record {
         topic: Arc<str>,
     ) -> Self {
         Self {
-            partition: Partition {
-                topic,
-                partition: message.partition(),
-            },
+            partition: Partition { topic, partition: message.partition() },
             offset: message.offset(),
             domain,
             key: message.key().map(<[u8]>::to_vec),
@@ -151,12 +144,7 @@ pub(crate) mod sample {
         }
 
         pub(crate) fn deletion(id: Id, version: u8) -> Self {
-            Self::event(
-                "user.deleted",
-                id,
-                version,
-                json!({"user_id": id, "version": version}),
-            )
+            Self::event("user.deleted", id, version, json!({"user_id": id, "version": version}))
         }
 
         fn event(event_type: &str, id: Id, version: u8, data: Value) -> Self {
@@ -187,10 +175,7 @@ pub(crate) mod sample {
                 false => [(header::EVENT_TYPE, None)].into_iter().collect(),
             };
             Record {
-                partition: Partition {
-                    topic: "user".into(),
-                    partition: 0,
-                },
+                partition: Partition { topic: "user".into(), partition: 0 },
                 offset: 0,
                 domain: Domain::User,
                 key: self.key,

@@ -69,16 +69,11 @@ pub(crate) async fn classify(connection: &mut Connection, error: DieselError) ->
 
 async fn code_of_last_error(connection: &mut Connection) -> QueryResult<Option<i64>> {
     // Two steps, because preparing a statement, as Diesel does for a query, forgets the error.
-    connection
-        .batch_execute("GET DIAGNOSTICS CONDITION 1 @code = MYSQL_ERRNO")
-        .await?;
+    connection.batch_execute("GET DIAGNOSTICS CONDITION 1 @code = MYSQL_ERRNO").await?;
     let diagnosis = diesel::sql_query("SELECT CAST(@code AS SIGNED) AS code");
     Ok(diagnosis.get_result::<Diagnosis>(connection).await?.code)
 }
 
 fn refused(error: String) -> ApplyError {
-    ApplyError::Refused(Poison {
-        reason: Reason::Refused,
-        error,
-    })
+    ApplyError::Refused(Poison { reason: Reason::Refused, error })
 }

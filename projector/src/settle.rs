@@ -19,10 +19,8 @@ use crate::tables::ProgressRow;
 const APPLY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// For deadlocks and lock timeouts: the other one is done in a moment.
-const BUSY_RETRY: RetryPolicy = RetryPolicy {
-    initial: Duration::from_millis(5),
-    max: Duration::from_millis(500),
-};
+const BUSY_RETRY: RetryPolicy =
+    RetryPolicy { initial: Duration::from_millis(5), max: Duration::from_millis(500) };
 
 /// Applies batches, one after the other, for as long as it takes.
 pub struct Settler {
@@ -50,15 +48,7 @@ impl Settler {
         metrics: Metrics,
         shutdown: Shutdown,
     ) -> Self {
-        Self {
-            mysql_settings,
-            mysql,
-            kafka,
-            dead_letters,
-            metrics,
-            shutdown,
-            connection: None,
-        }
+        Self { mysql_settings, mysql, kafka, dead_letters, metrics, shutdown, connection: None }
     }
 
     /// # Errors
@@ -73,9 +63,7 @@ impl Settler {
             Ok(applied) => self.count(batch, applied),
             Err(poison) => self.bisect(std::mem::take(batch), poison).await?,
         }
-        self.metrics
-            .apply_seconds
-            .observe(begun.elapsed().as_secs_f64());
+        self.metrics.apply_seconds.observe(begun.elapsed().as_secs_f64());
         Ok(())
     }
 
@@ -162,10 +150,7 @@ impl Settler {
             }
         }
         self.kafka.up();
-        self.metrics
-            .dead_letters
-            .with_label_values(&[poison.reason.as_str()])
-            .inc();
+        self.metrics.dead_letters.with_label_values(&[poison.reason.as_str()]).inc();
         // Not the error: it may quote the record.
         tracing::warn!(
             reason = poison.reason.as_str(),
@@ -183,16 +168,11 @@ impl Settler {
             let moment: SystemTime = moment.and_utc().into();
             // A writer's clock that runs ahead of ours gives no negative latency.
             let latency = now.duration_since(moment).unwrap_or_default();
-            self.metrics
-                .end_to_end_latency
-                .observe(latency.as_secs_f64());
+            self.metrics.end_to_end_latency.observe(latency.as_secs_f64());
         }
         self.metrics.stale.inc_by(batch.stale() + applied.stale);
         for (topic, events) in batch.events_by_topic() {
-            self.metrics
-                .applied
-                .with_label_values(&[topic])
-                .inc_by(events);
+            self.metrics.applied.with_label_values(&[topic]).inc_by(events);
         }
     }
 

@@ -34,10 +34,7 @@ pub async fn run(relay: &Relay) {
         let measured = measure(relay, &mut not_before).await;
         relay.metrics.lag.set_backlog(measured.ok().flatten());
         let oplog_begin = relay.source.oplog_begin().await;
-        relay
-            .metrics
-            .lag
-            .set_oplog_begin(oplog_begin.ok().flatten());
+        relay.metrics.lag.set_oplog_begin(oplog_begin.ok().flatten());
         tokio::time::sleep(EVERY).await;
     }
 }
@@ -56,9 +53,7 @@ async fn measure(
         Shard::WHOLE => relay.source.outbox.estimated_document_count().await?,
         _ => count_exactly(relay).await?,
     };
-    let quiet = lag
-        .seconds(measured_at)
-        .is_some_and(|seconds| seconds < QUIET_SECONDS);
+    let quiet = lag.seconds(measured_at).is_some_and(|seconds| seconds < QUIET_SECONDS);
     if quiet && count != retained && tokio::time::Instant::now() >= *not_before {
         let _alone = relay.counting.lock().await;
         let begun = tokio::time::Instant::now();
@@ -66,24 +61,12 @@ async fn measure(
         *not_before = begun + begun.elapsed() * EXACT_AT_MOST + EVERY;
         // Somebody else deleted published records: they are no longer retained.
         if count < retained && lag.retained() == Some(retained) {
-            lag.retain(
-                i64::try_from(retained - count)
-                    .unwrap_or(0)
-                    .saturating_neg(),
-            );
+            lag.retain(i64::try_from(retained - count).unwrap_or(0).saturating_neg());
         }
     }
     let pending = count.saturating_sub(retained);
-    let oldest = if pending > 0 {
-        oldest(relay).await?
-    } else {
-        None
-    };
-    Ok(Some(Backlog {
-        pending,
-        oldest,
-        measured_at,
-    }))
+    let oldest = if pending > 0 { oldest(relay).await? } else { None };
+    Ok(Some(Backlog { pending, oldest, measured_at }))
 }
 
 /// Counts this shard's records one by one.

@@ -52,11 +52,7 @@ pub struct Batch {
 
 impl Batch {
     pub fn new(limits: Limits) -> Self {
-        Self {
-            events: Vec::new(),
-            bytes: 0,
-            limits,
-        }
+        Self { events: Vec::new(), bytes: 0, limits }
     }
 
     pub fn push(&mut self, event: Event) {
@@ -122,10 +118,7 @@ mod tests {
     }
 
     fn filled(count: i32) -> Batch {
-        let mut batch = Batch::new(Limits {
-            events: 1000,
-            bytes: 1 << 20,
-        });
+        let mut batch = Batch::new(Limits { events: 1000, bytes: 1 << 20 });
         for number in 0..count {
             batch.push(event(number, 10));
         }
@@ -134,10 +127,7 @@ mod tests {
 
     #[test]
     fn is_full_by_count_or_by_bytes() {
-        let mut batch = Batch::new(Limits {
-            events: 2,
-            bytes: 1000,
-        });
+        let mut batch = Batch::new(Limits { events: 2, bytes: 1000 });
         assert!(batch.is_empty() && !batch.is_full());
         batch.push(event(0, 1));
         assert!(!batch.is_full());
@@ -164,18 +154,11 @@ mod tests {
         let mut batch = filled(3);
         batch.retain(|event| event.document().get_i32("n").unwrap() != 1);
         assert_eq!(numbers(&batch), [0, 2]);
-        assert_eq!(
-            batch.bytes,
-            batch.events.iter().map(Event::bytes).sum::<usize>()
-        );
+        assert_eq!(batch.bytes, batch.events.iter().map(Event::bytes).sum::<usize>());
     }
 
     #[test]
     fn a_change_event_without_a_document_is_broken_and_not_fatal() {
-        assert!(
-            Event::Streamed(rawdoc! { "operationType": "insert" })
-                .record()
-                .is_err()
-        );
+        assert!(Event::Streamed(rawdoc! { "operationType": "insert" }).record().is_err());
     }
 }

@@ -28,10 +28,7 @@ pub async fn begin(relay: &Relay) -> Result<(Stage<'_>, Tail, Option<CatchUp>), 
     let identity = relay.source.prepare().await?;
     let publisher = claim(relay).await?;
     let (newest, division) = inherit(relay).await?;
-    let counters = newest
-        .as_ref()
-        .map(|newest| newest.counters)
-        .unwrap_or_default();
+    let counters = newest.as_ref().map(|newest| newest.counters).unwrap_or_default();
     let source = identity.source.clone();
     let mut stage = Stage::new(relay, publisher, source, division, counters);
     let reason = match standing(newest, &identity) {
@@ -126,16 +123,10 @@ async fn adopt(
         }
     }
     let shard = relay.shard.to_string();
-    tracing::info!(
-        former = from.shard,
-        shard,
-        "taking over from a former division"
-    );
+    tracing::info!(former = from.shard, shard, "taking over from a former division");
     let mut adopted = from;
-    adopted.counters = Counters {
-        retained: backlog::count_exactly(relay).await?,
-        ..Counters::default()
-    };
+    adopted.counters =
+        Counters { retained: backlog::count_exactly(relay).await?, ..Counters::default() };
     Ok(adopted)
 }
 
@@ -143,21 +134,13 @@ async fn adopt(
 async fn claim(relay: &Relay) -> Result<Publisher, Ended> {
     let watch = Watch(relay.kafka.clone());
     let stop = relay.shutdown.clone();
-    let publisher = Publisher::new(
-        &relay.config,
-        relay.topics.clone(),
-        relay.shard,
-        watch,
-        stop,
-    )?;
+    let publisher = Publisher::new(&relay.config, relay.topics.clone(), relay.shard, watch, stop)?;
     let kind = |error: &InitError| match error {
         InitError::Again(_) => Failure::Transient,
         InitError::Lost(_) => Failure::Permanent,
     };
     let policy = RetryPolicy::default();
-    let claimed = retry(policy, &relay.shutdown, &relay.kafka, kind, || {
-        publisher.claim()
-    });
+    let claimed = retry(policy, &relay.shutdown, &relay.kafka, kind, || publisher.claim());
     claimed.await.map_err(interrupted)?;
     Ok(publisher)
 }

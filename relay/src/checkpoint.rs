@@ -187,33 +187,22 @@ mod tests {
             shard: "0/1".to_owned(),
             division: 3,
             drained: true,
-            source: Source {
-                database: "shop".to_owned(),
-                outbox: Uuid::new(),
-            },
+            source: Source { database: "shop".to_owned(), outbox: Uuid::new() },
             progress,
             proven_at: Some(Timestamp::now()),
             written_at: Timestamp::now(),
-            counters: Counters {
-                published: 7,
-                dead: 1,
-                retained: 6,
-            },
+            counters: Counters { published: 7, dead: 1, retained: 6 },
         }
     }
 
     #[test]
     fn survives_its_encoding() {
-        let type_bits = bson::Binary {
-            subtype: bson::spec::BinarySubtype::Generic,
-            bytes: vec![0, 255, 3],
-        };
+        let type_bits =
+            bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: vec![0, 255, 3] };
         let token = doc! { "_data": "8265A1B2C30000000D2B0229296E04", "_typeBits": type_bits };
         for progress in [
             Progress::At(Position::of(token.clone()).unwrap()),
-            Progress::Recovering {
-                reason: "token_lost".to_owned(),
-            },
+            Progress::Recovering { reason: "token_lost".to_owned() },
         ] {
             let written = checkpoint(progress);
             assert_eq!(decode(&written.encode().unwrap()).unwrap(), written);

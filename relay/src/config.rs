@@ -111,15 +111,9 @@ fn duration(text: &str) -> Result<Duration, String> {
         Some('d') => 86_400,
         _ => return Err("expected a unit, as in 90s, 30m, 24h or 7d".to_owned()),
     };
-    let number: u64 = text[..text.len() - 1]
-        .parse()
-        .map_err(|error| format!("{error}"))?;
-    let seconds = number
-        .checked_mul(unit)
-        .filter(|seconds| *seconds <= 100 * 365 * 86_400);
-    seconds
-        .map(Duration::from_secs)
-        .ok_or_else(|| "more than a hundred years".to_owned())
+    let number: u64 = text[..text.len() - 1].parse().map_err(|error| format!("{error}"))?;
+    let seconds = number.checked_mul(unit).filter(|seconds| *seconds <= 100 * 365 * 86_400);
+    seconds.map(Duration::from_secs).ok_or_else(|| "more than a hundred years".to_owned())
 }
 
 impl Config {
@@ -130,10 +124,7 @@ impl Config {
     /// ends the process.
     pub fn load() -> Result<Self, RefusedProperty> {
         let kafka_properties = Properties::from_variables(std::env::vars())?;
-        Ok(Self {
-            kafka_properties,
-            ..Self::parse()
-        })
+        Ok(Self { kafka_properties, ..Self::parse() })
     }
 
     /// The largest Kafka record in bytes: an event with its key and headers.

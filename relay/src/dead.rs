@@ -78,11 +78,7 @@ pub async fn bury(source: &Source, event: &Event, why: &Unpublishable) -> Result
 }
 
 async fn replace(source: &Source, filter: &Document, entry: Document) -> Result<(), Error> {
-    let replaced = source
-        .dead
-        .replace_one(filter.clone(), entry)
-        .upsert(true)
-        .await;
+    let replaced = source.dead.replace_one(filter.clone(), entry).upsert(true).await;
     replaced.map(|_| ())
 }
 
@@ -98,8 +94,7 @@ fn entry(record: &RawDocument, why: &Unpublishable) -> Document {
 /// Whatever the record has for an `_id`: a broken one may have anything.
 fn record_id(record: &RawDocument) -> bson::Bson {
     let id = record.get(field::EVENT_ID).ok().flatten();
-    id.and_then(|id| bson::Bson::try_from(id).ok())
-        .unwrap_or(bson::Bson::Null)
+    id.and_then(|id| bson::Bson::try_from(id).ok()).unwrap_or(bson::Bson::Null)
 }
 
 fn is_too_large(error: &Error) -> bool {

@@ -93,9 +93,7 @@ impl Lag {
     /// So many more (or fewer) acknowledged records are in the outbox.
     pub fn retain(&self, records: i64) {
         let mut state = self.lock();
-        state.retained = state
-            .retained
-            .map(|before| before.saturating_add_signed(records));
+        state.retained = state.retained.map(|before| before.saturating_add_signed(records));
     }
 
     pub fn checkpointed(&self, checkpoint: &Checkpoint) {
@@ -132,11 +130,7 @@ impl Lag {
         let lag = state.proven.map(|moment| seconds_since(moment, now));
         let mut readings = vec![Reading(LAG_KNOWN, if lag.is_some() { 1.0 } else { 0.0 })];
         readings.extend(lag.map(|seconds| Reading(LAG, seconds)));
-        readings.extend(
-            state
-                .checkpoint
-                .map(|at| Reading(CHECKPOINT_AGE, seconds_since(at, now))),
-        );
+        readings.extend(state.checkpoint.map(|at| Reading(CHECKPOINT_AGE, seconds_since(at, now))));
         if let (Some(position), Some(begin)) = (state.position, state.oplog_begin) {
             readings.push(Reading(HEADROOM, f64::from(position) - f64::from(begin)));
         }
@@ -175,10 +169,8 @@ const LAG: (&str, &str) = (
     "relay_lag_seconds",
     "Now minus the newest moment for which it is proven that everything committed before it is acknowledged by Kafka. Absent while unknown.",
 );
-const LAG_KNOWN: (&str, &str) = (
-    "relay_lag_known",
-    "1 if relay_lag_seconds is known, 0 before the first proof.",
-);
+const LAG_KNOWN: (&str, &str) =
+    ("relay_lag_known", "1 if relay_lag_seconds is known, 0 before the first proof.");
 const CHECKPOINT_AGE: (&str, &str) = (
     "relay_checkpoint_age_seconds",
     "Seconds since the newest checkpoint was written. Absent before the first.",
@@ -223,10 +215,7 @@ mod tests {
 
     fn reading(lag: &Lag, name: &str, now: Timestamp) -> Option<f64> {
         let readings = lag.readings(now);
-        readings
-            .iter()
-            .find(|Reading((found, _), _)| *found == name)
-            .map(|reading| reading.1)
+        readings.iter().find(|Reading((found, _), _)| *found == name).map(|reading| reading.1)
     }
 
     #[test]
@@ -248,17 +237,9 @@ mod tests {
         assert_eq!(lag.seconds(at(101)), Some(1.0));
         assert_eq!(lag.seconds(at(160)), Some(60.0));
         lag.prove(at(90));
-        assert_eq!(
-            lag.seconds(at(160)),
-            Some(60.0),
-            "an older proof takes nothing back"
-        );
+        assert_eq!(lag.seconds(at(160)), Some(60.0), "an older proof takes nothing back");
         lag.prove(at(3_700));
-        assert_eq!(
-            lag.seconds(at(160)),
-            Some(0.0),
-            "a clock ahead of ours is not negative lag"
-        );
+        assert_eq!(lag.seconds(at(160)), Some(0.0), "a clock ahead of ours is not negative lag");
     }
 
     #[test]
@@ -279,16 +260,9 @@ mod tests {
     #[test]
     fn an_old_second_opinion_is_none() {
         let lag = Lag::default();
-        let backlog = Backlog {
-            pending: 3,
-            oldest: None,
-            measured_at: at(0),
-        };
+        let backlog = Backlog { pending: 3, oldest: None, measured_at: at(0) };
         lag.set_backlog(Some(backlog));
-        assert_eq!(
-            reading(&lag, "relay_outbox_pending_events", at(59)),
-            Some(3.0)
-        );
+        assert_eq!(reading(&lag, "relay_outbox_pending_events", at(59)), Some(3.0));
         assert_eq!(reading(&lag, "relay_outbox_pending_events", at(60)), None);
     }
 }

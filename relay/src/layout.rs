@@ -18,10 +18,7 @@ pub enum Heritage {
     None,
     /// Another division came before. All its shards stopped cleanly between `from` and
     /// `until`; nothing may have been written in between.
-    Former {
-        from: Box<Checkpoint>,
-        until: Position,
-    },
+    Former { from: Box<Checkpoint>, until: Position },
     /// Another division came before, and is not at its end.
     Unfinished(String),
 }
@@ -40,18 +37,12 @@ pub fn heritage(shard: Shard, checkpoints: &[Checkpoint]) -> Heritage {
     }
     let count = division_count(checkpoints, newest);
     // A sibling was quicker: what came before it came before this shard too.
-    let former = if count == Some(shard.count()) {
-        newest.checked_sub(1)
-    } else {
-        Some(newest)
-    };
+    let former = if count == Some(shard.count()) { newest.checked_sub(1) } else { Some(newest) };
     former.map_or(Heritage::None, |division| ended(checkpoints, division))
 }
 
 fn division_count(checkpoints: &[Checkpoint], division: u64) -> Option<u32> {
-    let member = checkpoints
-        .iter()
-        .find(|found| found.division == division)?;
+    let member = checkpoints.iter().find(|found| found.division == division)?;
     member.shard.parse().ok().map(Shard::count)
 }
 
@@ -63,11 +54,7 @@ fn ended(checkpoints: &[Checkpoint], division: u64) -> Heritage {
     for index in 0..count {
         let name = format!("{index}/{count}");
         let member = |found: &&Checkpoint| found.shard == name && found.division == division;
-        match checkpoints
-            .iter()
-            .find(member)
-            .map(|found| (found, &found.progress))
-        {
+        match checkpoints.iter().find(member).map(|found| (found, &found.progress)) {
             Some((found, Progress::At(position))) if found.drained => {
                 stopped.push((found, position))
             }
@@ -80,10 +67,9 @@ fn ended(checkpoints: &[Checkpoint], division: u64) -> Heritage {
     }
     stopped.sort_by_key(|(_, position)| position.time);
     match (stopped.first(), stopped.last()) {
-        (Some((from, _)), Some((_, until))) => Heritage::Former {
-            from: Box::new((*from).clone()),
-            until: (*until).clone(),
-        },
+        (Some((from, _)), Some((_, until))) => {
+            Heritage::Former { from: Box::new((*from).clone()), until: (*until).clone() }
+        }
         _ => Heritage::None,
     }
 }
@@ -105,10 +91,7 @@ mod tests {
             shard: shard.to_owned(),
             division,
             drained,
-            source: Source {
-                database: "shop".to_owned(),
-                outbox: bson::Uuid::from_bytes([7; 16]),
-            },
+            source: Source { database: "shop".to_owned(), outbox: bson::Uuid::from_bytes([7; 16]) },
             progress: Progress::At(at(seconds)),
             proven_at: None,
             written_at: Timestamp::from_millis(0).unwrap(),
@@ -132,10 +115,7 @@ mod tests {
     fn a_sibling_that_was_quicker_changes_nothing() {
         let known = [checkpoint("0/2", 0, 40, false)];
         assert_eq!(heritage(shard("1/2"), &known), Heritage::None);
-        let known = [
-            checkpoint("0/1", 0, 40, true),
-            checkpoint("0/2", 1, 60, false),
-        ];
+        let known = [checkpoint("0/1", 0, 40, true), checkpoint("0/2", 1, 60, false)];
         let Heritage::Former { from, until } = heritage(shard("1/2"), &known) else {
             panic!("{known:?}");
         };
@@ -144,30 +124,14 @@ mod tests {
 
     #[test]
     fn another_division_must_have_been_drained_by_all() {
-        let stopped = [
-            checkpoint("0/2", 0, 40, true),
-            checkpoint("1/2", 0, 30, true),
-        ];
+        let stopped = [checkpoint("0/2", 0, 40, true), checkpoint("1/2", 0, 30, true)];
         let Heritage::Former { from, until } = heritage(shard("2/3"), &stopped) else {
             panic!("{stopped:?}");
         };
-        assert_eq!(
-            (from.shard.as_str(), until),
-            ("1/2", at(40)),
-            "first and last to stop"
-        );
-        let running = [
-            checkpoint("0/2", 0, 40, true),
-            checkpoint("1/2", 0, 30, false),
-        ];
-        assert!(matches!(
-            heritage(shard("2/3"), &running),
-            Heritage::Unfinished(_)
-        ));
-        assert!(matches!(
-            heritage(shard("0/3"), &stopped[..1]),
-            Heritage::Unfinished(_)
-        ));
+        assert_eq!((from.shard.as_str(), until), ("1/2", at(40)), "first and last to stop");
+        let running = [checkpoint("0/2", 0, 40, true), checkpoint("1/2", 0, 30, false)];
+        assert!(matches!(heritage(shard("2/3"), &running), Heritage::Unfinished(_)));
+        assert!(matches!(heritage(shard("0/3"), &stopped[..1]), Heritage::Unfinished(_)));
     }
 
     #[test]

@@ -121,11 +121,7 @@ async fn attempt(relay: &Relay) -> Result<bool, Error> {
     ];
     let leases = &relay.source.leases;
     let taking = leases.find_one_and_update(doc! { "_id": key(relay) }, take);
-    match taking
-        .upsert(true)
-        .return_document(ReturnDocument::After)
-        .await
-    {
+    match taking.upsert(true).return_document(ReturnDocument::After).await {
         Ok(lease) => Ok(lease.is_some_and(|lease| is_held_by(&lease, &relay.holder))),
         // Two made the document at the same time, and the other was first.
         Err(error) if is_duplicate(&error) => Ok(false),

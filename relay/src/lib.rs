@@ -90,9 +90,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     producer_settings::check(&config)?;
     let health = Health::default();
     let registry = Registry::new();
-    let source = Source::new(&config.mongo)
-        .await
-        .map_err(RunError::MongoUrl)?;
+    let source = Source::new(&config.mongo).await.map_err(RunError::MongoUrl)?;
     let relay = Relay {
         shard: config.shard,
         holder: Holder::at(config.relay_addr),

@@ -87,10 +87,7 @@ async fn stop(
     if settled.is_ok() && next.is_empty() && catch_up.is_none() {
         let last = tokio::time::timeout(LAST_READ, tail.read(&mut next)).await;
         if let Ok(Ok(Read::Idle { asked_at, position })) = last {
-            let reached = Reached {
-                drained: true,
-                ..reached_at(position, asked_at)
-            };
+            let reached = Reached { drained: true, ..reached_at(position, asked_at) };
             stage.start_checkpoint(reached, relay.limits());
             settled = finish(stage).await;
         }
@@ -122,10 +119,7 @@ struct Idle {
 
 impl Default for Idle {
     fn default() -> Self {
-        Self {
-            since: Instant::now(),
-            written: None,
-        }
+        Self { since: Instant::now(), written: None }
     }
 }
 

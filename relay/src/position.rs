@@ -17,20 +17,14 @@ impl ClusterTime {
     pub fn before(self) -> Self {
         match self.increment.checked_sub(1) {
             Some(increment) => Self { increment, ..self },
-            None => Self {
-                seconds: self.seconds.saturating_sub(1),
-                increment: u32::MAX,
-            },
+            None => Self { seconds: self.seconds.saturating_sub(1), increment: u32::MAX },
         }
     }
 }
 
 impl From<bson::Timestamp> for ClusterTime {
     fn from(time: bson::Timestamp) -> Self {
-        Self {
-            seconds: time.time,
-            increment: time.increment,
-        }
+        Self { seconds: time.time, increment: time.increment }
     }
 }
 
@@ -88,10 +82,7 @@ fn token_time(token: &Document) -> Option<ClusterTime> {
     let data = token.get_str("_data").ok()?;
     let digits = |range| u32::from_str_radix(data.get(range)?, 16).ok();
     (data.get(0..2)? == "82").then_some(())?;
-    Some(ClusterTime {
-        seconds: digits(2..10)?,
-        increment: digits(10..18)?,
-    })
+    Some(ClusterTime { seconds: digits(2..10)?, increment: digits(10..18)? })
 }
 
 /// The token's BSON in hex: JSON has no binary, and a token may hold some.
@@ -144,12 +135,9 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_refused() {
-        for token in [
-            doc! {},
-            doc! { "_data": 3 },
-            doc! { "_data": "99" },
-            doc! { "_data": "82zz" },
-        ] {
+        for token in
+            [doc! {}, doc! { "_data": 3 }, doc! { "_data": "99" }, doc! { "_data": "82zz" }]
+        {
             assert!(Position::of(token.clone()).is_err(), "{token}");
         }
     }

@@ -40,9 +40,7 @@ impl Deliveries {
     /// come late: they are none of this one's business.
     fn failed_in(&self, transaction: usize) -> Vec<RDKafkaErrorCode> {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        let this = failed
-            .drain(..)
-            .filter(|(number, _)| *number == transaction);
+        let this = failed.drain(..).filter(|(number, _)| *number == transaction);
         this.map(|(_, code)| code).collect()
     }
 }
@@ -63,9 +61,7 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, delivery: &DeliveryResult<'_>, transaction: usize) {
         if let Err((error, _)) = delivery {
-            let code = error
-                .rdkafka_error_code()
-                .unwrap_or(RDKafkaErrorCode::Unknown);
+            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
             let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
             failed.push((transaction, code));
         }
@@ -119,10 +115,7 @@ impl Client {
             released.recv().ok();
             drop(last);
         });
-        Self {
-            producer,
-            _in_use: in_use,
-        }
+        Self { producer, _in_use: in_use }
     }
 }
 
@@ -143,17 +136,10 @@ impl Producer {
         watch: Watch,
         stop: Shutdown,
     ) -> Result<Self, KafkaError> {
-        let deliveries = Deliveries {
-            watch,
-            failed: Mutex::default(),
-        };
+        let deliveries = Deliveries { watch, failed: Mutex::default() };
         let settings = producer_config(config, shard);
         let inner = ThreadedProducer::from_config_and_context(&settings, deliveries)?;
-        Ok(Self {
-            inner: Client::new(inner),
-            transactions: AtomicUsize::new(0),
-            stop,
-        })
+        Ok(Self { inner: Client::new(inner), transactions: AtomicUsize::new(0), stop })
     }
 
     /// Fences whoever held the shard before, and decides what they left open.
@@ -177,9 +163,7 @@ impl Producer {
     /// [`TransactionError`].
     pub fn transact(&self, records: Vec<Record<'_>>) -> Result<(), TransactionError> {
         let number = self.transactions.fetch_add(1, Ordering::Relaxed);
-        self.inner
-            .begin_transaction()
-            .map_err(|error| self.settle(error))?;
+        self.inner.begin_transaction().map_err(|error| self.settle(error))?;
         self.send_all(records, number)
             .and_then(|()| self.await_deliveries(number))
             .and_then(|()| self.commit())

@@ -18,10 +18,7 @@ pub fn producer_config(config: &Config, shard: Shard) -> ClientConfig {
         .set("transactional.id", transactional_id(config, shard))
         .set("enable.idempotence", "true")
         .set("acks", "all")
-        .set(
-            "transaction.timeout.ms",
-            config.transaction_timeout_ms.to_string(),
-        )
+        .set("transaction.timeout.ms", config.transaction_timeout_ms.to_string())
         .set("compression.type", config.compression.codec())
         .set("message.max.bytes", config.largest_record().to_string())
         // The partition in which a Java client would look for the key.
@@ -41,10 +38,9 @@ pub fn check(config: &Config) -> Result<(), RefusedProperty> {
     };
     Err(match error {
         KafkaError::ClientConfig(_, why, property, _) => RefusedProperty::Invalid { property, why },
-        error => RefusedProperty::Invalid {
-            property: "librdkafka".to_owned(),
-            why: error.to_string(),
-        },
+        error => {
+            RefusedProperty::Invalid { property: "librdkafka".to_owned(), why: error.to_string() }
+        }
     })
 }
 

@@ -15,42 +15,18 @@ const REFUSED: [(&str, &str); 17] = [
     ("transactional.id", "it is what fences another relay"),
     ("transaction.timeout.ms", "set RELAY_TRANSACTION_TIMEOUT_MS"),
     ("acks", "an acknowledged event must survive a broker"),
-    (
-        "request.required.acks",
-        "an acknowledged event must survive a broker",
-    ),
-    (
-        "max.in.flight",
-        "the idempotent producer chooses it, to keep the order",
-    ),
+    ("request.required.acks", "an acknowledged event must survive a broker"),
+    ("max.in.flight", "the idempotent producer chooses it, to keep the order"),
     (
         "max.in.flight.requests.per.connection",
         "the idempotent producer chooses it, to keep the order",
     ),
-    (
-        "retries",
-        "a failed attempt is repeated until the transaction ends",
-    ),
-    (
-        "message.send.max.retries",
-        "a failed attempt is repeated until the transaction ends",
-    ),
-    (
-        "message.timeout.ms",
-        "it follows from RELAY_TRANSACTION_TIMEOUT_MS",
-    ),
-    (
-        "delivery.timeout.ms",
-        "it follows from RELAY_TRANSACTION_TIMEOUT_MS",
-    ),
-    (
-        "partitioner",
-        "another one would move entities to other partitions, and break their order",
-    ),
-    (
-        "delivery.report.only.error",
-        "the relay relies on it to learn what failed",
-    ),
+    ("retries", "a failed attempt is repeated until the transaction ends"),
+    ("message.send.max.retries", "a failed attempt is repeated until the transaction ends"),
+    ("message.timeout.ms", "it follows from RELAY_TRANSACTION_TIMEOUT_MS"),
+    ("delivery.timeout.ms", "it follows from RELAY_TRANSACTION_TIMEOUT_MS"),
+    ("partitioner", "another one would move entities to other partitions, and break their order"),
+    ("delivery.report.only.error", "the relay relies on it to learn what failed"),
     ("message.max.bytes", "set RELAY_EVENT_MAX_BYTES"),
     ("compression.type", "set RELAY_COMPRESSION"),
     ("compression.codec", "set RELAY_COMPRESSION"),
@@ -79,11 +55,7 @@ pub struct Properties(BTreeMap<String, String>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedProperty {
     #[error("{variable}: {property} is not yours to set: {why}")]
-    Promise {
-        variable: String,
-        property: String,
-        why: &'static str,
-    },
+    Promise { variable: String, property: String, why: &'static str },
     #[error("{property}: {why}")]
     Invalid { property: String, why: String },
 }
@@ -103,11 +75,7 @@ impl Properties {
             };
             let property = name.to_lowercase().replace('_', ".");
             if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == property) {
-                return Err(RefusedProperty::Promise {
-                    variable,
-                    property,
-                    why,
-                });
+                return Err(RefusedProperty::Promise { variable, property, why });
             }
             properties.insert(property, value);
         }
@@ -149,20 +117,14 @@ mod tests {
         for (property, _) in REFUSED {
             let variable = format!("{PREFIX}{}", property.to_uppercase().replace('.', "_"));
             let error = read(&variable, "x").unwrap_err().to_string();
-            assert!(
-                error.contains(&variable) && error.contains(property),
-                "{error}"
-            );
+            assert!(error.contains(&variable) && error.contains(property), "{error}");
         }
     }
 
     #[test]
     fn the_rest_passes_and_its_values_are_never_shown() {
         let properties = read("KAFKA_PRODUCER_SASL_PASSWORD", "hunter2").unwrap();
-        assert!(
-            !format!("{properties:?}").contains("hunter2"),
-            "{properties:?}"
-        );
+        assert!(!format!("{properties:?}").contains("hunter2"), "{properties:?}");
         let mut config = ClientConfig::new();
         properties.apply_transport(&mut config);
         assert_eq!(config.get("sasl.password"), Some("hunter2"));
@@ -175,9 +137,6 @@ mod tests {
         let (mut reader, mut producer) = (ClientConfig::new(), ClientConfig::new());
         properties.apply_transport(&mut reader);
         properties.apply(&mut producer);
-        assert_eq!(
-            (reader.get("batch.size"), producer.get("batch.size")),
-            (None, Some("65536"))
-        );
+        assert_eq!((reader.get("batch.size"), producer.get("batch.size")), (None, Some("65536")));
     }
 }

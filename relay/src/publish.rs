@@ -46,11 +46,7 @@ impl Publisher {
     ) -> Result<Self, InitError> {
         let producer = Producer::new(config, shard, watch, stop)
             .map_err(|error| InitError::Lost(error.to_string()))?;
-        Ok(Self {
-            producer: Arc::new(producer),
-            topics,
-            shard,
-        })
+        Ok(Self { producer: Arc::new(producer), topics, shard })
     }
 
     /// Claims the shard: see [`Producer::init_transactions`].
@@ -70,24 +66,15 @@ impl Publisher {
         let publisher = self.clone();
         tokio::task::spawn_blocking(move || {
             let result = publisher.transact(&batch, &checkpoint);
-            Outcome {
-                batch,
-                checkpoint,
-                result,
-            }
+            Outcome { batch, checkpoint, result }
         })
     }
 
     fn transact(&self, batch: &Batch, checkpoint: &Checkpoint) -> Result<(), TransactionError> {
         let lost = |what: String| TransactionError::Lost(what);
-        let encoded = checkpoint
-            .encode()
-            .map_err(|error| lost(error.to_string()))?;
-        let records: Option<Vec<_>> = batch
-            .events()
-            .iter()
-            .map(|event| self.record(event))
-            .collect();
+        let encoded = checkpoint.encode().map_err(|error| lost(error.to_string()))?;
+        let records: Option<Vec<_>> =
+            batch.events().iter().map(|event| self.record(event)).collect();
         let mut records =
             records.ok_or_else(|| lost("an unpublishable record in a batch".to_owned()))?;
         records.push(Record {
@@ -116,15 +103,9 @@ impl Publisher {
 fn headers(stored: &StoredRecord<'_>) -> OwnedHeaders {
     let mut id = uuid::Uuid::encode_buffer();
     let version = stored.version.to_string();
-    let text = |key, value| Header {
-        key,
-        value: Some(value),
-    };
+    let text = |key, value| Header { key, value: Some(value) };
     let headers = OwnedHeaders::new_with_capacity(4)
-        .insert(text(
-            header::EVENT_ID,
-            &*stored.event_id.hyphenated().encode_lower(&mut id),
-        ))
+        .insert(text(header::EVENT_ID, &*stored.event_id.hyphenated().encode_lower(&mut id)))
         .insert(text(header::EVENT_TYPE, stored.event_type))
         .insert(text(header::VERSION, version.as_str()));
     match stored.traceparent {
@@ -137,14 +118,8 @@ fn headers(stored: &StoredRecord<'_>) -> OwnedHeaders {
 pub fn per_domain(batch: &Batch) -> Vec<(Domain, u64)> {
     let mut counts = Domain::ALL.map(|domain| (domain, 0));
     for event in batch.events() {
-        let topic = event
-            .document()
-            .get_str(shared::outbox::field::TOPIC)
-            .unwrap_or_default();
-        if let Some((_, count)) = counts
-            .iter_mut()
-            .find(|(domain, _)| domain.topic() == topic)
-        {
+        let topic = event.document().get_str(shared::outbox::field::TOPIC).unwrap_or_default();
+        if let Some((_, count)) = counts.iter_mut().find(|(domain, _)| domain.topic() == topic) {
             *count += 1;
         }
     }

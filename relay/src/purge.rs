@@ -95,10 +95,7 @@ async fn delete(relay: &Relay, page: Page) -> Result<(), Error> {
     let _count = relay.counting.lock().await;
     let filter = doc! { field::EVENT_ID: { "$in": page.ids } };
     let deleted = relay.source.outbox.delete_many(filter).await?.deleted_count;
-    relay
-        .metrics
-        .lag
-        .retain(i64::try_from(deleted).unwrap_or(0).saturating_neg());
+    relay.metrics.lag.retain(i64::try_from(deleted).unwrap_or(0).saturating_neg());
     relay.metrics.purged.inc_by(deleted);
     Ok(())
 }

@@ -77,11 +77,7 @@ fn await_decided(
     stop: &Shutdown,
 ) -> Result<(), ReadBackError> {
     let metadata = committed.fetch_metadata(Some(topic), CALL)?;
-    for partition in metadata
-        .topics()
-        .iter()
-        .flat_map(|topic| topic.partitions())
-    {
+    for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
         let (_, end) = uncommitted.fetch_watermarks(topic, partition.id(), CALL)?;
         while committed.fetch_watermarks(topic, partition.id(), CALL)?.1 < end {
             if stop.is_cancelled() {
@@ -131,11 +127,7 @@ fn offsets_since(
 ) -> Result<TopicPartitionList, KafkaError> {
     let metadata = consumer.fetch_metadata(Some(topic), CALL)?;
     let mut moments = TopicPartitionList::new();
-    for partition in metadata
-        .topics()
-        .iter()
-        .flat_map(|topic| topic.partitions())
-    {
+    for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
         moments.add_partition_offset(topic, partition.id(), Offset::Offset(since))?;
     }
     let found = consumer.offsets_for_times(moments, CALL)?;
@@ -148,8 +140,6 @@ fn offsets_since(
 
 fn event_id(record: &BorrowedMessage<'_>) -> Option<Uuid> {
     let mut headers = record.headers()?.iter();
-    let id = headers
-        .find(|header| header.key == header::EVENT_ID)?
-        .value?;
+    let id = headers.find(|header| header.key == header::EVENT_ID)?.value?;
     Uuid::try_parse_ascii(id).ok()
 }

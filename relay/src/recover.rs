@@ -158,9 +158,7 @@ impl CatchUp {
         };
         let before = batch.len();
         batch.retain(|event| {
-            event
-                .record()
-                .map_or(true, |stored| !catch_up.swept.contains(stored.event_id))
+            event.record().map_or(true, |stored| !catch_up.swept.contains(stored.event_id))
         });
         tracing::debug!(left_out = before - batch.len(), "already swept");
         if last.is_some_and(|last| last.time > catch_up.until) {
@@ -171,10 +169,7 @@ impl CatchUp {
 
     /// An empty read reached `position`.
     pub fn reach(this: &mut Option<Self>, stage: &mut Stage<'_>, position: &Position) {
-        if this
-            .as_ref()
-            .is_some_and(|catch_up| position.time >= catch_up.until)
-        {
+        if this.as_ref().is_some_and(|catch_up| position.time >= catch_up.until) {
             Self::end(this, stage);
         }
     }

@@ -115,13 +115,8 @@ async fn lead(relay: &Relay) -> Ended {
 async fn prepare_source(relay: &Relay) -> Result<Identity, Ended> {
     let attempt = async || relay.source.prepare().await.map_err(Ended::Mongo);
     let transient = |_: &Ended| Failure::Transient;
-    let prepared = retry(
-        RetryPolicy::default(),
-        &relay.shutdown,
-        &relay.mongodb,
-        transient,
-        attempt,
-    );
+    let prepared =
+        retry(RetryPolicy::default(), &relay.shutdown, &relay.mongodb, transient, attempt);
     prepared.await.map_err(interrupted)
 }
 
@@ -129,13 +124,7 @@ async fn ensure_topics(relay: &Relay) -> Result<(), Ended> {
     let watch = Watch(relay.kafka.clone());
     let ensure = || topics::ensure(&relay.config, &relay.topics, watch.clone());
     let kind = |_: &topics::TopicError| Failure::Transient;
-    let ensured = retry(
-        RetryPolicy::default(),
-        &relay.shutdown,
-        &relay.kafka,
-        kind,
-        ensure,
-    );
+    let ensured = retry(RetryPolicy::default(), &relay.shutdown, &relay.kafka, kind, ensure);
     ensured.await.map_err(|_| Ended::Stopped)
 }
 

@@ -29,9 +29,7 @@ impl Shard {
         }
         let ends_with = |keep: &dyn Fn(u32) -> bool| {
             let digits = (0..16).filter(|digit| keep(*digit));
-            let digits: String = digits
-                .filter_map(|digit| char::from_digit(digit, 16))
-                .collect();
+            let digits: String = digits.filter_map(|digit| char::from_digit(digit, 16)).collect();
             doc! { "$regex": format!("^.{{23}}[{digits}]$") }
         };
         let index = self.index;
@@ -87,10 +85,7 @@ mod tests {
         assert_eq!("0/1".parse::<Shard>().unwrap(), Shard::WHOLE);
         assert_eq!("3/16".parse::<Shard>().unwrap().to_string(), "3/16");
         for text in ["", "1", "1/1", "0/0", "2/17", "-1/2", "a/b", "0/1/2"] {
-            assert!(
-                text.parse::<Shard>().is_err(),
-                "{text:?} was taken for a shard"
-            );
+            assert!(text.parse::<Shard>().is_err(), "{text:?} was taken for a shard");
         }
     }
 }

@@ -61,8 +61,7 @@ impl Source {
     /// Where MongoDB is away or refuses.
     pub async fn prepare(&self) -> Result<Identity, Error> {
         // The sweep reads in this order; the purge and the age of the oldest use that one.
-        self.ensure_index(doc! { field::ENTITY_ID: 1, field::VERSION: 1 })
-            .await?;
+        self.ensure_index(doc! { field::ENTITY_ID: 1, field::VERSION: 1 }).await?;
         self.ensure_index(doc! { field::OCCURRED_AT: 1 }).await?;
         Ok(Identity {
             source: checkpoint::Source {
@@ -74,10 +73,7 @@ impl Source {
     }
 
     async fn ensure_index(&self, keys: Document) -> Result<(), Error> {
-        let model = IndexModel::builder()
-            .keys(keys)
-            .options(IndexOptions::default())
-            .build();
+        let model = IndexModel::builder().keys(keys).options(IndexOptions::default()).build();
         match self.outbox.create_index(model).await {
             // The same index under another name or with other options serves as well.
             Err(error) if matches!(command_code(&error), Some(85 | 86)) => Ok(()),
@@ -90,10 +86,7 @@ impl Source {
         let filter = doc! { "name": outbox::COLLECTION };
         let found = self.database.list_collections().filter(filter).await?;
         let found: Vec<_> = found.try_collect().await?;
-        let uuid = found
-            .into_iter()
-            .next()
-            .and_then(|collection| collection.info.uuid);
+        let uuid = found.into_iter().next().and_then(|collection| collection.info.uuid);
         uuid.and_then(|binary| binary.to_uuid().ok())
             .ok_or_else(|| Error::custom("the outbox collection has no UUID: is it a view?"))
     }
@@ -121,9 +114,7 @@ impl Source {
         let oplog = oplog.collection::<Document>("oplog.rs");
         let first = oplog.find_one(doc! {}).sort(doc! { "$natural": 1 });
         let first = first.projection(doc! { "ts": 1 }).await?;
-        Ok(first
-            .and_then(|entry| entry.get_timestamp("ts").ok())
-            .map(|ts| ts.time))
+        Ok(first.and_then(|entry| entry.get_timestamp("ts").ok()).map(|ts| ts.time))
     }
 }
 
@@ -132,9 +123,7 @@ impl Source {
     /// dropped): cut off in that, it panics.
     pub async fn close(&self) {
         let closing = self.database.client().clone().shutdown();
-        tokio::time::timeout(Duration::from_secs(1), closing)
-            .await
-            .ok();
+        tokio::time::timeout(Duration::from_secs(1), closing).await.ok();
     }
 }
 

@@ -57,15 +57,7 @@ impl<'a> Stage<'a> {
         division: u64,
         counters: Counters,
     ) -> Self {
-        Self {
-            relay,
-            publisher,
-            source,
-            division,
-            counters,
-            recovering: None,
-            under_way: None,
-        }
+        Self { relay, publisher, source, division, counters, recovering: None, under_way: None }
     }
 
     pub fn is_idle(&self) -> bool {
@@ -191,17 +183,12 @@ impl<'a> Stage<'a> {
             return;
         }
         for (domain, count) in per_domain(batch) {
-            metrics
-                .published
-                .with_label_values(&[domain.topic()])
-                .inc_by(count);
+            metrics.published.with_label_values(&[domain.topic()]).inc_by(count);
         }
         #[expect(clippy::cast_precision_loss, reason = "at most 50,000")]
         metrics.batch_size.observe(batch.len() as f64);
         if let Some(begun) = begun {
-            metrics
-                .publish_seconds
-                .observe(begun.elapsed().as_secs_f64());
+            metrics.publish_seconds.observe(begun.elapsed().as_secs_f64());
         }
     }
 
@@ -237,27 +224,17 @@ impl<'a> Stage<'a> {
             }
             (None, Event::Swept(_)) => (self.still_recovering("sweep"), None),
         };
-        Ok(Some(Reached {
-            progress,
-            proven,
-            drained: false,
-        }))
+        Ok(Some(Reached { progress, proven, drained: false }))
     }
 
     fn still_recovering(&self, reason: &str) -> Progress {
-        Progress::Recovering {
-            reason: reason.to_owned(),
-        }
+        Progress::Recovering { reason: reason.to_owned() }
     }
 
     async fn set_aside(&mut self, batch: &mut Batch) -> Result<(), Ended> {
         let limit = self.relay.config.event_max_bytes as usize;
         let topics = &self.relay.topics;
-        if batch
-            .events()
-            .iter()
-            .all(|event| dead::judge(event, topics, limit).is_ok())
-        {
+        if batch.events().iter().all(|event| dead::judge(event, topics, limit).is_ok()) {
             return Ok(());
         }
         for event in batch.events() {
@@ -279,9 +256,5 @@ impl<'a> Stage<'a> {
 
 /// A position and the moment it proves, for a checkpoint without events.
 pub fn reached_at(position: Position, proven: Timestamp) -> Reached {
-    Reached {
-        progress: Progress::At(position),
-        proven: Some(proven),
-        drained: false,
-    }
+    Reached { progress: Progress::At(position), proven: Some(proven), drained: false }
 }

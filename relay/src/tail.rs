@@ -24,10 +24,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub enum TailError {
     /// The place in the stream is gone: only a sweep of the collection helps.
     #[error("the position is lost ({reason}): {detail}")]
-    Lost {
-        reason: &'static str,
-        detail: String,
-    },
+    Lost { reason: &'static str, detail: String },
     #[error("{}", plain(.0))]
     Mongo(Error),
     #[error("no answer from the change stream in {SILENCE:?}")]
@@ -39,10 +36,7 @@ pub enum TailError {
 impl From<Error> for TailError {
     fn from(error: Error) -> Self {
         match command_code(&error).and_then(lost_reason) {
-            Some(reason) => Self::Lost {
-                reason,
-                detail: plain(&error),
-            },
+            Some(reason) => Self::Lost { reason, detail: plain(&error) },
             None => Self::Mongo(error),
         }
     }
@@ -72,10 +66,7 @@ pub enum Read {
     /// Events were added to the batch.
     Events,
     /// Nothing was there. Everything committed before `asked_at` lies before `position`.
-    Idle {
-        asked_at: Timestamp,
-        position: Position,
-    },
+    Idle { asked_at: Timestamp, position: Position },
 }
 
 pub struct Tail {
@@ -119,10 +110,7 @@ impl Tail {
         if shard != Shard::WHOLE {
             // The end of the collection concerns every shard.
             let ours = shard.filter("fullDocument.entity_id");
-            wanted.insert(
-                "$or",
-                vec![doc! { "operationType": { "$ne": "insert" } }, ours],
-            );
+            wanted.insert("$or", vec![doc! { "operationType": { "$ne": "insert" } }, ours]);
         }
         let pipeline = [doc! { "$match": wanted }];
         let mut watch = relay.source.outbox.watch().pipeline(pipeline);
@@ -178,10 +166,7 @@ impl Tail {
     /// As [`Tail::read`].
     pub async fn has_events_until(&mut self, until: ClusterTime) -> Result<bool, TailError> {
         loop {
-            let mut one = Batch::new(Limits {
-                events: 1,
-                bytes: 1,
-            });
+            let mut one = Batch::new(Limits { events: 1, bytes: 1 });
             match self.read(&mut one).await? {
                 Read::Idle { position, .. } if position.time >= until => return Ok(false),
                 Read::Idle { .. } => {}
@@ -200,18 +185,12 @@ impl Tail {
         let token = self.stream.resume_token();
         let token = token.ok_or_else(|| lost("no_token", "an idle read told no resume token"))?;
         let asked_at = std::mem::replace(&mut self.asked_at, Timestamp::now());
-        Ok(Read::Idle {
-            asked_at,
-            position: Position::of_token(&token)?,
-        })
+        Ok(Read::Idle { asked_at, position: Position::of_token(&token)? })
     }
 }
 
 fn lost(reason: &'static str, detail: &str) -> TailError {
-    TailError::Lost {
-        reason,
-        detail: detail.to_owned(),
-    }
+    TailError::Lost { reason, detail: detail.to_owned() }
 }
 
 /// Takes inserts only. The collection being dropped, renamed or gone with its database

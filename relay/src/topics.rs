@@ -34,10 +34,7 @@ impl Topics {
     /// The topic on this cluster for the contract's name; `None` where that is none of
     /// the five.
     pub fn of(&self, topic: &str) -> Option<(Domain, &str)> {
-        let found = self
-            .events
-            .iter()
-            .find(|(domain, _)| domain.topic() == topic)?;
+        let found = self.events.iter().find(|(domain, _)| domain.topic() == topic)?;
         Some((found.0, &found.1))
     }
 }
@@ -47,10 +44,7 @@ pub enum TopicError {
     #[error(transparent)]
     Kafka(#[from] KafkaError),
     #[error("topic {topic} cannot be created: {code}")]
-    Refused {
-        topic: String,
-        code: RDKafkaErrorCode,
-    },
+    Refused { topic: String, code: RDKafkaErrorCode },
 }
 
 /// Creates what is missing.

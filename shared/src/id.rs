@@ -16,10 +16,7 @@ pub struct InvalidId;
 
 impl Id {
     /// A fresh id, unique across processes and roughly ordered by time.
-    #[expect(
-        clippy::new_without_default,
-        reason = "two calls give two different ids"
-    )]
+    #[expect(clippy::new_without_default, reason = "two calls give two different ids")]
     pub fn new() -> Self {
         Self(ObjectId::new())
     }
@@ -81,9 +78,7 @@ impl<'de> Deserialize<'de> for Id {
             Bson::ObjectId(id) => Ok(Self(id)),
             // Nothing of ours writes ids as text, but a restored dump may.
             Bson::String(text) => text.parse().map_err(de::Error::custom),
-            other => Err(de::Error::custom(format!(
-                "expected an ObjectId, found {other:?}"
-            ))),
+            other => Err(de::Error::custom(format!("expected an ObjectId, found {other:?}"))),
         }
     }
 }
@@ -99,30 +94,19 @@ mod tests {
 
     #[test]
     fn is_hex_in_json_and_an_object_id_in_bson() {
-        let holder = Holder {
-            id: "65a1b2c3d4e5f60718293a4b".parse().unwrap(),
-        };
+        let holder = Holder { id: "65a1b2c3d4e5f60718293a4b".parse().unwrap() };
         let json = serde_json::to_string(&holder).unwrap();
         assert_eq!(json, r#"{"id":"65a1b2c3d4e5f60718293a4b"}"#);
         assert_eq!(serde_json::from_str::<Holder>(&json).unwrap(), holder);
 
         let raw = bson::serialize_to_raw_document_buf(&holder).unwrap();
         assert_eq!(raw.get_object_id("id").unwrap(), holder.id.object_id());
-        assert_eq!(
-            bson::deserialize_from_slice::<Holder>(raw.as_bytes()).unwrap(),
-            holder
-        );
+        assert_eq!(bson::deserialize_from_slice::<Holder>(raw.as_bytes()).unwrap(), holder);
     }
 
     #[test]
     fn refuses_what_is_not_24_hex_digits() {
-        for text in [
-            "",
-            "abc",
-            "65a1b2c3d4e5f60718293a4",
-            "65a1b2c3d4e5f60718293a4bb",
-            "zzzz",
-        ] {
+        for text in ["", "abc", "65a1b2c3d4e5f60718293a4", "65a1b2c3d4e5f60718293a4bb", "zzzz"] {
             assert!(text.parse::<Id>().is_err(), "{text:?} was taken for an id");
         }
     }

@@ -64,15 +64,7 @@ impl OutboxRecord {
             entity_id: entity_id.to_string().into(),
             data,
         })?;
-        Ok(Self {
-            event_id,
-            event_type,
-            entity_id,
-            version,
-            occurred_at,
-            traceparent,
-            payload,
-        })
+        Ok(Self { event_id, event_type, entity_id, version, occurred_at, traceparent, payload })
     }
 
     /// The record as MongoDB stores it.
@@ -95,10 +87,7 @@ impl OutboxRecord {
 
 /// An event id as MongoDB stores it: binary subtype 4.
 pub fn binary(event_id: Uuid) -> Binary {
-    Binary {
-        subtype: BinarySubtype::Uuid,
-        bytes: event_id.as_bytes().to_vec(),
-    }
+    Binary { subtype: BinarySubtype::Uuid, bytes: event_id.as_bytes().to_vec() }
 }
 
 /// A stored record, read without copying. Text stays text: the relay forwards
@@ -163,10 +152,7 @@ mod tests {
 
     #[test]
     fn the_relay_reads_what_the_api_wrote() {
-        for traceparent in [
-            None,
-            Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
-        ] {
+        for traceparent in [None, Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")] {
             let written = record(traceparent);
             let raw = written.to_bson();
             let read = StoredRecord::parse(&raw).unwrap();
@@ -175,10 +161,7 @@ mod tests {
             assert_eq!(read.entity_id, written.entity_id.to_string());
             assert_eq!(read.event_type, "post.deleted");
             assert_eq!(read.version, 3);
-            assert_eq!(
-                read.occurred_at.timestamp_millis(),
-                written.occurred_at.millis()
-            );
+            assert_eq!(read.occurred_at.timestamp_millis(), written.occurred_at.millis());
             assert_eq!(read.traceparent, traceparent);
             assert_eq!(read.payload, written.payload);
         }
@@ -187,12 +170,7 @@ mod tests {
     #[test]
     fn the_payload_has_exactly_the_contracts_five_keys() {
         let value: serde_json::Value = serde_json::from_str(&record(None).payload).unwrap();
-        let keys: Vec<_> = value
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect();
+        let keys: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
         let mut expected = ["event_type", "event_id", "timestamp", "entity_id", "data"];
         expected.sort_unstable();
         assert_eq!(keys, expected);

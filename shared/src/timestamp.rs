@@ -72,11 +72,7 @@ impl FromStr for Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole_millis = self.0.nanosecond().is_multiple_of(1_000_000);
-        let digits = if whole_millis {
-            SecondsFormat::Millis
-        } else {
-            SecondsFormat::Micros
-        };
+        let digits = if whole_millis { SecondsFormat::Millis } else { SecondsFormat::Micros };
         f.write_str(&self.0.to_rfc3339_opts(digits, true))
     }
 }
@@ -120,17 +116,12 @@ mod tests {
 
     #[test]
     fn survives_json_and_bson_to_the_millisecond() {
-        let holder = Holder {
-            at: "2026-01-02T03:04:05.678Z".parse().unwrap(),
-        };
+        let holder = Holder { at: "2026-01-02T03:04:05.678Z".parse().unwrap() };
         let json = serde_json::to_string(&holder).unwrap();
         assert_eq!(json, r#"{"at":"2026-01-02T03:04:05.678Z"}"#);
         let raw = bson::serialize_to_raw_document_buf(&holder).unwrap();
         assert!(raw.get_datetime("at").is_ok());
-        assert_eq!(
-            bson::deserialize_from_slice::<Holder>(raw.as_bytes()).unwrap(),
-            holder
-        );
+        assert_eq!(bson::deserialize_from_slice::<Holder>(raw.as_bytes()).unwrap(), holder);
     }
 
     #[test]

@@ -97,9 +97,7 @@ impl ApiError {
 
     fn retry_after_seconds(&self) -> Option<u64> {
         match self {
-            Self::RateLimited {
-                retry_after_seconds,
-            } => Some(*retry_after_seconds),
+            Self::RateLimited { retry_after_seconds } => Some(*retry_after_seconds),
             Self::Unavailable { .. } | Self::AlreadyAnswered => Some(1),
             _ => None,
         }
@@ -107,10 +105,10 @@ impl ApiError {
 
     fn client_message(&self) -> String {
         match self {
-            Self::Unavailable {
-                outcome_unknown: true,
-            } => "the database was lost while the write was committed: read before you repeat it"
-                .to_owned(),
+            Self::Unavailable { outcome_unknown: true } => {
+                "the database was lost while the write was committed: read before you repeat it"
+                    .to_owned()
+            }
             other => other.to_string(),
         }
     }
@@ -128,18 +126,10 @@ impl IntoResponse for ApiError {
             Self::Validation(details) => Some(details),
             _ => None,
         };
-        let body = Json(Envelope {
-            error: Refusal {
-                code,
-                message,
-                details,
-            },
-        });
+        let body = Json(Envelope { error: Refusal { code, message, details } });
         let mut response = (status, body).into_response();
         if let Some(seconds) = retry_after {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

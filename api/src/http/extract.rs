@@ -98,9 +98,7 @@ impl<S: Send + Sync> FromRequestParts<S> for EntityId {
         let Path(text) = Path::<String>::from_request_parts(parts, state)
             .await
             .map_err(|_| ApiError::NotFound("resource"))?;
-        text.parse()
-            .map(Self)
-            .map_err(|_| ApiError::NotFound("resource"))
+        text.parse().map(Self).map_err(|_| ApiError::NotFound("resource"))
     }
 }
 
@@ -108,9 +106,7 @@ impl<S: Send + Sync> FromRequestParts<S> for EntityId {
 /// text is no JSON at all there is no field to name.
 fn failing_field(path: &str, problem: &str) -> String {
     let parent = if matches!(path, "." | "?") { "" } else { path };
-    let missing = problem
-        .strip_prefix("missing field `")
-        .and_then(|rest| rest.split_once('`'));
+    let missing = problem.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
     match (parent, missing) {
         ("", None) => "body".to_owned(),
         (parent, None) => parent.to_owned(),
@@ -120,15 +116,13 @@ fn failing_field(path: &str, problem: &str) -> String {
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state)
-        .await
-        .map_err(|rejection: BytesRejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                ApiError::TooLarge
-            } else {
-                ApiError::invalid("body", "the body was not sent completely")
-            }
-        })
+    Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            ApiError::TooLarge
+        } else {
+            ApiError::invalid("body", "the body was not sent completely")
+        }
+    })
 }
 
 /// Older clients send no content type at all; one that says something else is refused.
@@ -136,20 +130,10 @@ fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Ok(());
     };
-    let essence = value
-        .to_str()
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let json = essence.eq_ignore_ascii_case("application/json")
         || (essence.starts_with("application/") && essence.ends_with("+json"));
-    if json {
-        Ok(())
-    } else {
-        Err(ApiError::UnsupportedMediaType)
-    }
+    if json { Ok(()) } else { Err(ApiError::UnsupportedMediaType) }
 }
 
 fn parse_json<T>(bytes: &[u8]) -> Result<T, ApiError>
@@ -161,8 +145,7 @@ where
         .map_err(|_| ApiError::invalid("body", "the body is not UTF-8"))?;
     let mut json = serde_json::Deserializer::from_str(text);
     let value = parse(ObjectsOnly(&mut json))?;
-    json.end()
-        .map_err(|error| ApiError::invalid("body", error.to_string()))?;
+    json.end().map_err(|error| ApiError::invalid("body", error.to_string()))?;
     Ok(value)
 }
 
@@ -178,9 +161,7 @@ where
         ApiError::invalid(failing_field(&path, &problem), problem)
     })?;
     value.validate().map_err(|report| {
-        let broken = report
-            .iter()
-            .map(|(path, error)| (path.to_string(), error.to_string()));
+        let broken = report.iter().map(|(path, error)| (path.to_string(), error.to_string()));
         ApiError::Validation(broken.collect::<Details>())
     })?;
     Ok(value)
@@ -194,16 +175,8 @@ mod tests {
     fn names_the_field_that_is_missing_or_wrong() {
         for (path, problem, field) in [
             (".", "missing field `email` at line 1 column 2", "email"),
-            (
-                "company_info",
-                "missing field `legal_name`",
-                "company_info.legal_name",
-            ),
-            (
-                "variants.red.quantity",
-                "invalid type: string",
-                "variants.red.quantity",
-            ),
+            ("company_info", "missing field `legal_name`", "company_info.legal_name"),
+            ("variants.red.quantity", "invalid type: string", "variants.red.quantity"),
             ("?", "EOF while parsing an object", "body"),
             (".", "expected value", "body"),
         ] {

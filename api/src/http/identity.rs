@@ -81,10 +81,6 @@ fn named(parts: &Parts, header: &'static str) -> Result<Option<Id>, ApiError> {
     if values.next().is_some() {
         return Err(ApiError::invalid(header, "given more than once"));
     }
-    let id = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    id.map(Some)
-        .ok_or_else(|| ApiError::invalid(header, "not an id: expected 24 hex digits"))
+    let id = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    id.map(Some).ok_or_else(|| ApiError::invalid(header, "not an id: expected 24 hex digits"))
 }

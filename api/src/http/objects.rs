@@ -192,14 +192,9 @@ mod tests {
 
     #[test]
     fn objects_are_read_as_ever() {
-        let inner = |text: &str| Inner {
-            text: text.to_owned(),
-        };
+        let inner = |text: &str| Inner { text: text.to_owned() };
         let read = read(r#"{"inner":{"text":"a"},"list":[{"text":"b"},{}],"other":[[1]]}"#);
-        let expected = Outer {
-            inner: Some(inner("a")),
-            list: vec![inner("b"), inner("")],
-        };
+        let expected = Outer { inner: Some(inner("a")), list: vec![inner("b"), inner("")] };
         assert_eq!(read.unwrap(), expected);
     }
 
@@ -212,10 +207,7 @@ mod tests {
             r#"{"inner":null,"list":[["a"]]}"#,
         ] {
             let problem = read(json).unwrap_err().to_string();
-            assert!(
-                problem.contains("invalid type: sequence"),
-                "{json}: {problem}"
-            );
+            assert!(problem.contains("invalid type: sequence"), "{json}: {problem}");
         }
     }
 }

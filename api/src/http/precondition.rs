@@ -43,9 +43,7 @@ impl Expected {
 fn version(tag: &str) -> Option<i64> {
     let tag = tag.trim();
     let tag = tag.strip_prefix("W/").unwrap_or(tag);
-    let quoted = tag
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'));
+    let quoted = tag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     quoted.unwrap_or(tag).parse().ok()
 }
 

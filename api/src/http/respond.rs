@@ -20,19 +20,11 @@ pub struct Written<T> {
 
 impl<T> Written<T> {
     pub fn created(document: T, committed: Committed) -> Self {
-        Self {
-            status: StatusCode::CREATED,
-            document,
-            committed,
-        }
+        Self { status: StatusCode::CREATED, document, committed }
     }
 
     pub fn changed(document: T, committed: Committed) -> Self {
-        Self {
-            status: StatusCode::OK,
-            document,
-            committed,
-        }
+        Self { status: StatusCode::OK, document, committed }
     }
 }
 
@@ -64,10 +56,7 @@ fn etag(version: i64) -> String {
 }
 
 fn about(committed: &Committed) -> [(&'static str, String); 2] {
-    [
-        (EVENT_ID, committed.event_id.to_string()),
-        (header::ETAG.as_str(), etag(committed.version)),
-    ]
+    [(EVENT_ID, committed.event_id.to_string()), (header::ETAG.as_str(), etag(committed.version))]
 }
 
 impl<T: Serialize> IntoResponse for Written<T> {
@@ -93,10 +82,7 @@ impl<T: Serialize> IntoResponse for Found<T> {
 /// The first answer once more, byte for byte.
 impl IntoResponse for Remembered {
     fn into_response(self) -> Response {
-        let json = [
-            (header::CONTENT_TYPE.as_str(), "application/json"),
-            (REPLAYED, "true"),
-        ];
+        let json = [(header::CONTENT_TYPE.as_str(), "application/json"), (REPLAYED, "true")];
         let headers = about(&self.committed);
         (StatusCode::CREATED, headers, json, self.body).into_response()
     }

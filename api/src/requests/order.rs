@@ -83,15 +83,13 @@ impl OrderLine {
         index: usize,
         product: &Product,
     ) -> Result<OrderItem, (&'static str, String)> {
-        let variant = match &self.variant_name {
-            Some(name) => Some(variant(product, name).ok_or_else(|| {
-                (
-                    "variant_name",
-                    format!("the product has no variant {name:?}"),
-                )
-            })?),
-            None => None,
-        };
+        let variant =
+            match &self.variant_name {
+                Some(name) => Some(variant(product, name).ok_or_else(|| {
+                    ("variant_name", format!("the product has no variant {name:?}"))
+                })?),
+                None => None,
+            };
         let unit_price_cents = variant.map_or(product.base_price_cents, |found| found.price_cents);
         let total_cents = unit_price_cents
             .checked_mul(self.quantity)
@@ -121,9 +119,7 @@ fn active(product: Option<&Product>) -> Result<&Product, ApiError> {
         }
         Some(product) if product.status != ProductStatus::Active => {
             let (id, status) = (product.id, product.status.as_str());
-            Err(ApiError::StateConflict(format!(
-                "product {id} is {status}, not active"
-            )))
+            Err(ApiError::StateConflict(format!("product {id} is {status}, not active")))
         }
         Some(product) => Ok(product),
     }
@@ -131,12 +127,7 @@ fn active(product: Option<&Product>) -> Result<&Product, ApiError> {
 
 /// By the key under which the supplier listed it, or by the name it gave it.
 fn variant<'a>(product: &'a Product, name: &str) -> Option<&'a Variant> {
-    let by_name = || {
-        product
-            .variants
-            .values()
-            .find(|variant| variant.variant_name == name)
-    };
+    let by_name = || product.variants.values().find(|variant| variant.variant_name == name);
     product.variants.get(name).or_else(by_name)
 }
 
@@ -145,9 +136,7 @@ fn snapshot(
     variant_name: Option<String>,
     variant: Option<&Variant>,
 ) -> ProductSnapshot {
-    let attributes = variant
-        .map(|variant| variant.attributes.as_slice())
-        .unwrap_or_default();
+    let attributes = variant.map(|variant| variant.attributes.as_slice()).unwrap_or_default();
     let image_url = variant.and_then(|variant| variant.image_url.clone());
     ProductSnapshot {
         product_id: product.id,
@@ -168,8 +157,7 @@ fn snapshot(
 fn order_number(now: Timestamp) -> String {
     const CHARACTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     let mut random = rand::rng();
-    let suffix: String = (0..4)
-        .map(|_| char::from(CHARACTERS[random.random_range(0..CHARACTERS.len())]))
-        .collect();
+    let suffix: String =
+        (0..4).map(|_| char::from(CHARACTERS[random.random_range(0..CHARACTERS.len())])).collect();
     format!("ORD-{}-{suffix}", now.datetime().format("%Y%m%d"))
 }

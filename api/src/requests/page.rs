@@ -98,13 +98,8 @@ where
     D: Deserializer<'de>,
 {
     let text = String::deserialize(input)?;
-    let names = text
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty());
-    names
-        .map(|name| T::deserialize(de::value::StrDeserializer::<D::Error>::new(name)))
-        .collect()
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.map(|name| T::deserialize(de::value::StrDeserializer::<D::Error>::new(name))).collect()
 }
 
 #[cfg(test)]
@@ -118,19 +113,10 @@ mod tests {
     #[test]
     fn a_cursor_survives_its_way_through_the_client() {
         for millis in [None, Some(1_700_000_000_123), Some(-5)] {
-            let cursor = Cursor {
-                id: Id::new(),
-                millis,
-            };
+            let cursor = Cursor { id: Id::new(), millis };
             assert_eq!(read(&cursor.to_string()).unwrap(), cursor);
         }
-        for broken in [
-            "",
-            "x",
-            ".5",
-            "65a1b2c3d4e5f60718293a4b.",
-            "65a1b2c3d4e5f60718293a4b.x",
-        ] {
+        for broken in ["", "x", ".5", "65a1b2c3d4e5f60718293a4b.", "65a1b2c3d4e5f60718293a4b.x"] {
             assert!(read(broken).is_err(), "{broken}");
         }
     }

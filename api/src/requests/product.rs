@@ -45,9 +45,7 @@ impl CreateProduct {
             id: Id::new(),
             version: FIRST_VERSION,
             supplier_id: supplier.id,
-            supplier_info: SupplierInfo {
-                name: supplier.company_info.legal_name.clone(),
-            },
+            supplier_info: SupplierInfo { name: supplier.company_info.legal_name.clone() },
             name: self.name.clone(),
             short_description: self.short_description.clone(),
             topic_descriptions: self.topic_descriptions.clone(),

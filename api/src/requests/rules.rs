@@ -49,8 +49,7 @@ pub fn storable_keys<T>(map: &BTreeMap<String, T>, _: &()) -> garde::Result {
 
 /// As [`storable_keys`], where the map may be absent.
 pub fn storable_keys_if_given<T>(map: &Option<BTreeMap<String, T>>, context: &()) -> garde::Result {
-    map.as_ref()
-        .map_or(Ok(()), |map| storable_keys(map, context))
+    map.as_ref().map_or(Ok(()), |map| storable_keys(map, context))
 }
 
 #[cfg(test)]

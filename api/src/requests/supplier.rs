@@ -56,19 +56,10 @@ pub struct UpdateSupplier {
 
 impl UpdateSupplier {
     pub fn apply(&self, supplier: &mut Supplier) {
-        replace(
-            &mut supplier.contact_info.primary_phone,
-            &self.primary_phone,
-        );
+        replace(&mut supplier.contact_info.primary_phone, &self.primary_phone);
         replace(&mut supplier.company_info.legal_name, &self.legal_name);
         replace(&mut supplier.company_info.dba_name, &self.dba_name);
-        replace(
-            &mut supplier.business_info.support_email,
-            &self.support_email,
-        );
-        replace(
-            &mut supplier.business_info.support_phone,
-            &self.support_phone,
-        );
+        replace(&mut supplier.business_info.support_email, &self.support_email);
+        replace(&mut supplier.business_info.support_phone, &self.support_phone);
     }
 }

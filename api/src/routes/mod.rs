@@ -53,9 +53,7 @@ async fn make_once<T: Serialize>(
     match make.await {
         Err(ApiError::AlreadyAnswered) => {
             let first = store.recall(once).await?;
-            first
-                .map(IntoResponse::into_response)
-                .ok_or(ApiError::AlreadyAnswered)
+            first.map(IntoResponse::into_response).ok_or(ApiError::AlreadyAnswered)
         }
         made => made.map(IntoResponse::into_response),
     }

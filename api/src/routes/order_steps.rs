@@ -66,9 +66,7 @@ async fn ship(
     require_live(&app.store, party).await?;
     let change = |order: &mut Order, write: &mut Write| {
         let named = own_items(order, party, request.item_ids.as_deref(), OrderAction::Ship)?;
-        let shipped = order
-            .take(OrderAction::Ship, named.as_deref())
-            .map_err(refused)?;
+        let shipped = order.take(OrderAction::Ship, named.as_deref()).map_err(refused)?;
         for item in shipped {
             request.apply(item, write.moment);
         }
@@ -87,15 +85,8 @@ async fn deliver(
 ) -> Result<impl IntoResponse, ApiError> {
     require_live(&app.store, party).await?;
     let change = |order: &mut Order, write: &mut Write| {
-        let named = own_items(
-            order,
-            party,
-            request.item_ids.as_deref(),
-            OrderAction::Deliver,
-        )?;
-        let delivered = order
-            .take(OrderAction::Deliver, named.as_deref())
-            .map_err(refused)?;
+        let named = own_items(order, party, request.item_ids.as_deref(), OrderAction::Deliver)?;
+        let delivered = order.take(OrderAction::Deliver, named.as_deref()).map_err(refused)?;
         for item in delivered {
             item.delivered_at = Some(write.moment);
         }
@@ -144,23 +135,17 @@ fn own_items(
         order.items.iter().partition(|item| is_of(item, supplier));
     if let Some(named) = named {
         if foreign.iter().any(|item| named.contains(&item.item_id)) {
-            return Err(ApiError::Forbidden(
-                "only the supplier of an item may move it",
-            ));
+            return Err(ApiError::Forbidden("only the supplier of an item may move it"));
         }
         return Ok(Some(named.to_vec()));
     }
     if foreign.is_empty() {
         return Ok(None);
     }
-    let left = own
-        .iter()
-        .filter(|item| item.fulfillment_status.after(action).is_some());
+    let left = own.iter().filter(|item| item.fulfillment_status.after(action).is_some());
     let left: Vec<_> = left.map(|item| item.item_id.clone()).collect();
     if left.is_empty() {
-        return Err(ApiError::StateConflict(
-            "none of your items is left".to_owned(),
-        ));
+        return Err(ApiError::StateConflict("none of your items is left".to_owned()));
     }
     Ok(Some(left))
 }

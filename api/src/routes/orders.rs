@@ -18,9 +18,7 @@ use crate::store::{
 };
 
 pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/orders", get(list).post(create))
-        .route("/orders/{id}", get(read))
+    Router::new().route("/orders", get(list).post(create)).route("/orders/{id}", get(read))
 }
 
 async fn create(
@@ -56,10 +54,7 @@ async fn ordered_products(
 ) -> Result<HashMap<Id, Product>, ApiError> {
     let ids: Vec<Id> = request.items.iter().map(|line| line.product_id).collect();
     let products: Vec<Product> = store.all(doc! { "_id": { "$in": ids } }).await?;
-    Ok(products
-        .into_iter()
-        .map(|product| (product.id, product))
-        .collect())
+    Ok(products.into_iter().map(|product| (product.id, product)).collect())
 }
 
 async fn list(
@@ -92,9 +87,5 @@ async fn read(
 
 /// Whose order it is not learns nothing of it, not even that it exists.
 pub(super) fn require_buyer(order: &Order, user: Id) -> Result<(), ApiError> {
-    if order.customer.user_id == user {
-        Ok(())
-    } else {
-        Err(ApiError::NotFound("order"))
-    }
+    if order.customer.user_id == user { Ok(()) } else { Err(ApiError::NotFound("order")) }
 }

@@ -102,9 +102,7 @@ async fn publish(
     let change = |post: &mut Post, write: &mut Write| {
         require_author(post, user)?;
         if post.published_at.is_some() {
-            return Err(ApiError::StateConflict(
-                "the post is published already".to_owned(),
-            ));
+            return Err(ApiError::StateConflict("the post is published already".to_owned()));
         }
         post.published_at = Some(write.moment);
         Ok(write.update(post, EventType::PostPublished)?)
@@ -118,7 +116,5 @@ fn require_author(post: &Post, user: Id) -> Result<(), ApiError> {
     if post.author.user_id == user {
         return Ok(());
     }
-    Err(ApiError::Forbidden(
-        "only the author of the post may change it",
-    ))
+    Err(ApiError::Forbidden("only the author of the post may change it"))
 }

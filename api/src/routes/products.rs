@@ -24,10 +24,7 @@ pub fn routes() -> Router<App> {
         .route("/products/{id}", get(read).patch(update).delete(delete))
         .route("/products/{id}/publish", by(ProductAction::Publish))
         .route("/products/{id}/discontinue", by(ProductAction::Discontinue))
-        .route(
-            "/products/{id}/mark-out-of-stock",
-            by(ProductAction::MarkOutOfStock),
-        )
+        .route("/products/{id}/mark-out-of-stock", by(ProductAction::MarkOutOfStock))
         .route("/products/{id}/restore", by(ProductAction::Restore))
 }
 
@@ -63,20 +60,14 @@ async fn list(
 ) -> Result<Listed<Product>, ApiError> {
     let mut filter = doc! { "status": { "$ne": ProductStatus::Deleted.as_str() } };
     if !wanted.status.is_empty() {
-        let live = wanted
-            .status
-            .iter()
-            .filter(|status| **status != ProductStatus::Deleted);
+        let live = wanted.status.iter().filter(|status| **status != ProductStatus::Deleted);
         filter.insert(
             "status",
             doc! { "$in": live.map(|status| status.as_str()).collect::<Vec<_>>() },
         );
     }
     if let Some(category) = wanted.category {
-        filter.insert(
-            "category",
-            serialize_to_bson(&category).map_err(ApiError::internal)?,
-        );
+        filter.insert("category", serialize_to_bson(&category).map_err(ApiError::internal)?);
     }
     if let Some(supplier) = wanted.supplier_id {
         filter.insert("supplier_id", supplier);
@@ -147,9 +138,7 @@ fn require_owner(product: &Product, supplier: Id) -> Result<(), ApiError> {
     if product.supplier_id == supplier {
         return Ok(());
     }
-    Err(ApiError::Forbidden(
-        "only the supplier of the product may change it",
-    ))
+    Err(ApiError::Forbidden("only the supplier of the product may change it"))
 }
 
 fn step(product: &mut Product, action: ProductAction) -> Result<(), ApiError> {

@@ -8,21 +8,13 @@ use serde_json::json;
 use super::App;
 
 pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/", get(root))
-        .route("/health", get(health))
+    Router::new().route("/", get(root)).route("/health", get(health))
 }
 
 async fn root(State(app): State<App>) -> Response {
-    let status = if app.health.is_ready() {
-        "healthy"
-    } else {
-        "degraded"
-    };
-    Json(
-        json!({ "service": "social-commerce-api", "version": env!("CARGO_PKG_VERSION"),
-                 "status": status }),
-    )
+    let status = if app.health.is_ready() { "healthy" } else { "degraded" };
+    Json(json!({ "service": "social-commerce-api", "version": env!("CARGO_PKG_VERSION"),
+                 "status": status }))
     .into_response()
 }
 

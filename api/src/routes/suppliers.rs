@@ -36,19 +36,13 @@ struct Answer {
 
 impl Answer {
     fn to_anybody(supplier: Supplier) -> Self {
-        Self {
-            supplier,
-            banking_info: None,
-        }
+        Self { supplier, banking_info: None }
     }
 
     async fn to(caller: Option<Id>, supplier: Supplier, store: &Store) -> Result<Self, ApiError> {
         if caller == Some(supplier.id) {
             let banking_info = store.banking_info(supplier.id).await?;
-            return Ok(Self {
-                supplier,
-                banking_info,
-            });
+            return Ok(Self { supplier, banking_info });
         }
         Ok(Self::to_anybody(supplier))
     }
@@ -60,22 +54,13 @@ async fn create(
     Creation { mut request, once }: Creation<CreateSupplier>,
 ) -> Result<Response, ApiError> {
     let make = async {
-        let password_hash = app
-            .passwords
-            .hash(std::mem::take(&mut request.password))
-            .await?;
+        let password_hash = app.passwords.hash(std::mem::take(&mut request.password)).await?;
         let banking_info = request.banking_info.take();
         let mut write = Write::new(&cause);
         let supplier = request.into_document(write.moment);
-        let secrets = SupplierSecrets {
-            password_hash,
-            banking_info: banking_info.clone(),
-        };
+        let secrets = SupplierSecrets { password_hash, banking_info: banking_info.clone() };
         write.create(&supplier, &secrets, EventType::SupplierCreated)?;
-        let answer = Answer {
-            supplier,
-            banking_info,
-        };
+        let answer = Answer { supplier, banking_info };
         write.remember(&once, &answer)?;
         let committed = app.store.commit(write).await?;
         Ok(Written::created(answer, committed))
@@ -116,10 +101,7 @@ async fn update(
         Ok(write.update(supplier, EventType::SupplierUpdated)?)
     };
     let (supplier, committed) = app.store.change(&cause, id, change).await?;
-    Ok(Written::changed(
-        Answer::to(caller, supplier, &app.store).await?,
-        committed,
-    ))
+    Ok(Written::changed(Answer::to(caller, supplier, &app.store).await?, committed))
 }
 
 async fn delete(

@@ -24,17 +24,10 @@ async fn create(
     Creation { mut request, once }: Creation<CreateUser>,
 ) -> Result<Response, ApiError> {
     let make = async {
-        let password_hash = app
-            .passwords
-            .hash(std::mem::take(&mut request.password))
-            .await?;
+        let password_hash = app.passwords.hash(std::mem::take(&mut request.password)).await?;
         let mut write = Write::new(&cause);
         let user = request.into_document(write.moment);
-        write.create(
-            &user,
-            &UserSecrets { password_hash },
-            EventType::UserCreated,
-        )?;
+        write.create(&user, &UserSecrets { password_hash }, EventType::UserCreated)?;
         write.remember(&once, &user)?;
         let committed = app.store.commit(write).await?;
         Ok(Written::created(user, committed))

@@ -32,20 +32,13 @@ impl Transactions {
     pub async fn blame(&self, writes: &[Arc<Write>]) -> Result<Vec<Option<CommitError>>> {
         let mut findings = Findings::default();
         for constraint in Constraint::ALL {
-            let values = writes
-                .iter()
-                .flat_map(|write| claims(write, constraint))
-                .collect();
+            let values = writes.iter().flat_map(|write| claims(write, constraint)).collect();
             let taken = self.taken(constraint, values).await?;
-            findings
-                .taken
-                .extend(taken.into_iter().map(|value| (constraint, value)));
+            findings.taken.extend(taken.into_iter().map(|value| (constraint, value)));
         }
         for (collection, filters) in expectations(writes) {
             let ids = self.matching(collection, filters).await?;
-            findings
-                .as_expected
-                .extend(ids.into_iter().map(|id| (collection, id)));
+            findings.as_expected.extend(ids.into_iter().map(|id| (collection, id)));
         }
         Ok(writes.iter().map(|write| findings.verdict(write)).collect())
     }
@@ -56,27 +49,15 @@ impl Transactions {
         }
         let documents = self.database.collection::<Fields>(constraint.collection());
         let field = constraint.field();
-        let taken = documents
-            .distinct(field, doc! { field: { "$in": values } })
-            .await?;
-        Ok(taken
-            .iter()
-            .filter_map(Bson::as_str)
-            .map(str::to_owned)
-            .collect())
+        let taken = documents.distinct(field, doc! { field: { "$in": values } }).await?;
+        Ok(taken.iter().filter_map(Bson::as_str).map(str::to_owned).collect())
     }
 
     async fn matching(&self, collection: &str, filters: Vec<Fields>) -> Result<Vec<String>> {
         let documents = self.database.collection::<Fields>(collection);
-        let found = documents
-            .find(doc! { "$or": filters })
-            .projection(doc! { "_id": 1 });
+        let found = documents.find(doc! { "$or": filters }).projection(doc! { "_id": 1 });
         let found: Vec<Fields> = found.await?.try_collect().await?;
-        Ok(found
-            .iter()
-            .filter_map(|document| document.get("_id"))
-            .map(Bson::to_string)
-            .collect())
+        Ok(found.iter().filter_map(|document| document.get("_id")).map(Bson::to_string).collect())
     }
 }
 
@@ -92,45 +73,32 @@ impl Findings {
             let id = filter.get("_id").map(Bson::to_string).unwrap_or_default();
             self.as_expected.contains(&(collection, id))
         };
-        if expected_by(write).all(holds) {
-            None
-        } else {
-            Some(CommitError::Stale)
-        }
+        if expected_by(write).all(holds) { None } else { Some(CommitError::Stale) }
     }
 }
 
 /// The values of `constraint` that the write wants for itself.
 fn claims(write: &Write, constraint: Constraint) -> impl Iterator<Item = &str> {
-    write
-        .resources
-        .iter()
-        .filter_map(move |(resource, _)| match resource {
-            Resource::Unique(of, value) if *of == constraint => Some(value.as_str()),
-            _ => None,
-        })
+    write.resources.iter().filter_map(move |(resource, _)| match resource {
+        Resource::Unique(of, value) if *of == constraint => Some(value.as_str()),
+        _ => None,
+    })
 }
 
 /// The documents that must be there as the filter says.
 fn expected_by(write: &Write) -> impl Iterator<Item = (&'static str, &Fields)> {
-    write
-        .operations
-        .iter()
-        .filter_map(|operation| match &operation.action {
-            Action::Update { filter, .. } | Action::Remove { filter } => {
-                Some((operation.collection, filter))
-            }
-            Action::Insert(_) | Action::UpdateIfPresent { .. } => None,
-        })
+    write.operations.iter().filter_map(|operation| match &operation.action {
+        Action::Update { filter, .. } | Action::Remove { filter } => {
+            Some((operation.collection, filter))
+        }
+        Action::Insert(_) | Action::UpdateIfPresent { .. } => None,
+    })
 }
 
 fn expectations(writes: &[Arc<Write>]) -> Vec<(&'static str, Vec<Fields>)> {
     let mut by_collection: Vec<(&'static str, Vec<Fields>)> = Vec::new();
     for (collection, filter) in writes.iter().flat_map(|write| expected_by(write)) {
-        match by_collection
-            .iter_mut()
-            .find(|(name, _)| *name == collection)
-        {
+        match by_collection.iter_mut().find(|(name, _)| *name == collection) {
             Some((_, filters)) => filters.push(filter.clone()),
             None => by_collection.push((collection, vec![filter.clone()])),
         }

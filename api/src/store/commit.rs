@@ -10,10 +10,8 @@ use super::{Cause, CommitError, Committed, Store, Write};
 use crate::http::ApiError;
 
 /// Between two attempts at a document that somebody else changes too.
-const CONTENTION: RetryPolicy = RetryPolicy {
-    initial: Duration::from_millis(2),
-    max: Duration::from_millis(100),
-};
+const CONTENTION: RetryPolicy =
+    RetryPolicy { initial: Duration::from_millis(2), max: Duration::from_millis(100) };
 
 /// Why one attempt at a write did not succeed.
 #[derive(Debug)]
@@ -51,16 +49,10 @@ impl Store {
     pub async fn commit(&self, write: Write) -> Result<Committed, CommitError> {
         let event = write.events.first();
         let event = event.ok_or_else(|| CommitError::internal("a write without event"))?;
-        let committed = Committed {
-            event_id: event.event_id,
-            version: event.version,
-        };
+        let committed = Committed { event_id: event.event_id, version: event.version };
         let outcome = self.committing.commit(Arc::new(write)).await;
         if let Err(error) = &outcome {
-            self.metrics
-                .commit_failures
-                .with_label_values(&[error.reason()])
-                .inc();
+            self.metrics.commit_failures.with_label_values(&[error.reason()]).inc();
         }
         outcome.map(|()| committed)
     }
@@ -117,9 +109,7 @@ impl Store {
             }
             let next = Instant::now() + waits.next().unwrap_or(CONTENTION.max);
             if next > deadline {
-                return Err(ApiError::Unavailable {
-                    outcome_unknown: false,
-                });
+                return Err(ApiError::Unavailable { outcome_unknown: false });
             }
             tokio::time::sleep_until(next).await;
         }

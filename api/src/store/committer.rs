@@ -44,11 +44,7 @@ pub struct GroupLimits {
 /// How writes get to MongoDB: each in a transaction of its own, or in groups.
 #[derive(Clone)]
 pub(super) enum Committing {
-    Each {
-        transactions: Transactions,
-        time: Duration,
-        seconds: Histogram,
-    },
+    Each { transactions: Transactions, time: Duration, seconds: Histogram },
     Grouped(Committer),
 }
 
@@ -63,11 +59,7 @@ impl Committing {
         if limits.writes > 1 {
             return Self::Grouped(Committer::start(transactions, limits, time, metrics));
         }
-        Self::Each {
-            transactions,
-            time,
-            seconds: metrics.commit_seconds,
-        }
+        Self::Each { transactions, time, seconds: metrics.commit_seconds }
     }
 
     /// Commits a write; it goes on when the caller stops waiting.
@@ -77,11 +69,7 @@ impl Committing {
     pub async fn commit(&self, write: Arc<Write>) -> Outcome {
         match self {
             Self::Grouped(committer) => committer.commit(write).await,
-            Self::Each {
-                transactions,
-                time,
-                seconds,
-            } => {
+            Self::Each { transactions, time, seconds } => {
                 let (transactions, time, timer) =
                     (transactions.clone(), *time, seconds.start_timer());
                 let alone = tokio::spawn(async move {
@@ -129,9 +117,7 @@ impl Progress {
     }
 
     fn step(&self, to: u8) -> bool {
-        self.0
-            .compare_exchange(WAITING, to, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.0.compare_exchange(WAITING, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
@@ -162,19 +148,10 @@ impl Committer {
         metrics: Metrics,
     ) -> Self {
         let (queue, arriving) = mpsc::channel(limits.queue);
-        let crew = Crew {
-            transactions,
-            time,
-            metrics,
-        };
+        let crew = Crew { transactions, time, metrics };
         tokio::spawn(run(crew, limits, arriving));
         let room = Arc::new(Semaphore::new(limits.queue_bytes));
-        Self {
-            queue,
-            room,
-            room_bytes: limits.queue_bytes,
-            time,
-        }
+        Self { queue, room, room_bytes: limits.queue_bytes, time }
     }
 
     /// Commits a write, alone or in company.
@@ -198,19 +175,16 @@ impl Committer {
             reply,
             _room: room,
         };
-        self.queue
-            .try_send(queued)
-            .map_err(|_| CommitError::Overloaded)?;
+        self.queue.try_send(queued).map_err(|_| CommitError::Overloaded)?;
         let mut settled = tokio::time::timeout_at(deadline, &mut outcome).await;
         if settled.is_err() && !progress.give_up() {
             settled = tokio::time::timeout(LAST_WORD, outcome).await;
         }
         match settled {
             Ok(outcome) => outcome.map_err(CommitError::internal)?,
-            Err(_) => Err(CommitError::Unavailable {
-                outcome_unknown: progress.is_taken(),
-                source: None,
-            }),
+            Err(_) => {
+                Err(CommitError::Unavailable { outcome_unknown: progress.is_taken(), source: None })
+            }
         }
     }
 }
@@ -224,10 +198,7 @@ struct Crew {
 }
 
 async fn run(crew: Crew, limits: GroupLimits, mut arriving: mpsc::Receiver<Queued>) {
-    let group_limits = Limits {
-        writes: limits.writes,
-        bytes: limits.bytes,
-    };
+    let group_limits = Limits { writes: limits.writes, bytes: limits.bytes };
     let mut waiting = VecDeque::new();
     let mut held = Held::default();
     let mut in_flight = JoinSet::new();
@@ -277,18 +248,12 @@ fn release(held: &mut Held, settled: Result<Resources, tokio::task::JoinError>) 
 impl Crew {
     /// Gives each write of the group its outcome. Returns what they held.
     async fn settle(self, group: Vec<Queued>) -> Resources {
-        let resources = group
-            .iter()
-            .flat_map(|queued| queued.write.resources.iter().cloned())
-            .collect();
-        let group: Vec<Queued> = group
-            .into_iter()
-            .filter(|queued| queued.progress.take())
-            .collect();
+        let resources =
+            group.iter().flat_map(|queued| queued.write.resources.iter().cloned()).collect();
+        let group: Vec<Queued> =
+            group.into_iter().filter(|queued| queued.progress.take()).collect();
         for queued in &group {
-            self.metrics
-                .commit_queue_wait_seconds
-                .observe(queued.since.elapsed().as_secs_f64());
+            self.metrics.commit_queue_wait_seconds.observe(queued.since.elapsed().as_secs_f64());
         }
         let group = self.with_time_left(group);
         if !group.is_empty() {
@@ -301,14 +266,10 @@ impl Crew {
     /// Refuses those whose time is almost up: begun now, they could be committed after
     /// their clients were told that they were not.
     fn with_time_left(&self, group: Vec<Queued>) -> Vec<Queued> {
-        let (late, timely): (Vec<_>, Vec<_>) = group
-            .into_iter()
-            .partition(|queued| queued.since.elapsed() > self.time * 9 / 10);
+        let (late, timely): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|queued| queued.since.elapsed() > self.time * 9 / 10);
         for queued in late {
-            queued.answer(Err(CommitError::Unavailable {
-                outcome_unknown: false,
-                source: None,
-            }));
+            queued.answer(Err(CommitError::Unavailable { outcome_unknown: false, source: None }));
         }
         timely
     }
@@ -320,19 +281,10 @@ impl Crew {
         while let Some(mut group) = groups.pop() {
             match (self.attempt(&group).await, group.len()) {
                 (Ok(()), _) => group.into_iter().for_each(|queued| queued.answer(Ok(()))),
-                (
-                    Err(CommitError::Unavailable {
-                        outcome_unknown,
-                        source,
-                    }),
-                    _,
-                ) => {
+                (Err(CommitError::Unavailable { outcome_unknown, source }), _) => {
                     for queued in group {
                         let source = source.clone();
-                        queued.answer(Err(CommitError::Unavailable {
-                            outcome_unknown,
-                            source,
-                        }));
+                        queued.answer(Err(CommitError::Unavailable { outcome_unknown, source }));
                     }
                 }
                 (Err(error), 0 | 1) => {
@@ -341,10 +293,7 @@ impl Crew {
                     }
                 }
                 (Err(error), members) => {
-                    self.metrics
-                        .commit_regroups
-                        .with_label_values(&[error.reason()])
-                        .inc();
+                    self.metrics.commit_regroups.with_label_values(&[error.reason()]).inc();
                     let mut innocent = self.without_the_guilty(group).await;
                     if innocent.len() == members {
                         groups.push(innocent.split_off(members / 2));
@@ -396,14 +345,8 @@ mod tests {
     #[test]
     fn a_write_is_either_taken_or_given_up() {
         let progress = Progress::default();
-        assert!(
-            progress.take() && !progress.give_up(),
-            "its outcome is open"
-        );
+        assert!(progress.take() && !progress.give_up(), "its outcome is open");
         let progress = Progress::default();
-        assert!(
-            progress.give_up() && !progress.take(),
-            "nothing will happen to it"
-        );
+        assert!(progress.give_up() && !progress.take(), "nothing will happen to it");
     }
 }

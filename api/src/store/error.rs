@@ -18,12 +18,8 @@ pub enum Constraint {
 }
 
 impl Constraint {
-    pub const ALL: [Self; 4] = [
-        Self::UserEmail,
-        Self::SupplierEmail,
-        Self::OrderNumber,
-        Self::IdempotencyKey,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::UserEmail, Self::SupplierEmail, Self::OrderNumber, Self::IdempotencyKey];
 
     /// The name of its index, by which the server's error message tells it.
     pub fn index_name(self) -> &'static str {
@@ -61,9 +57,7 @@ impl Constraint {
         document: &'a RawDocument,
     ) -> Option<(Self, &'a str)> {
         let all = Self::ALL.into_iter();
-        let constraint = all
-            .into_iter()
-            .find(|each| each.collection() == collection)?;
+        let constraint = all.into_iter().find(|each| each.collection() == collection)?;
         let mut fields = constraint.field().split('.').peekable();
         let mut document = document;
         while let Some(field) = fields.next() {
@@ -138,10 +132,7 @@ impl From<&Bson> for StatementFailed {
         let failure = failure.as_document();
         let code = failure.and_then(|failure| failure.get_i32("code").ok());
         let message = failure.and_then(|failure| failure.get_str("errmsg").ok());
-        Self {
-            code: code.unwrap_or_default(),
-            message: message.unwrap_or_default().to_owned(),
-        }
+        Self { code: code.unwrap_or_default(), message: message.unwrap_or_default().to_owned() }
     }
 }
 
@@ -151,10 +142,7 @@ impl From<Error> for CommitError {
             return Self::Stale;
         }
         if is_unavailable(&error) {
-            return Self::Unavailable {
-                outcome_unknown: false,
-                source: Some(error),
-            };
+            return Self::Unavailable { outcome_unknown: false, source: Some(error) };
         }
         match server_code(&error) {
             Some((DUPLICATE_KEY, message)) => match constraint(message) {
@@ -171,9 +159,7 @@ impl From<CommitError> for ApiError {
     fn from(error: CommitError) -> Self {
         match error {
             // The caller named no version: the handler tried until its time was up.
-            CommitError::Stale => Self::Unavailable {
-                outcome_unknown: false,
-            },
+            CommitError::Stale => Self::Unavailable { outcome_unknown: false },
             CommitError::Duplicate(Constraint::UserEmail | Constraint::SupplierEmail) => {
                 Self::Duplicate("the e-mail address is already in use")
             }
@@ -182,12 +168,10 @@ impl From<CommitError> for ApiError {
             }
             CommitError::Duplicate(Constraint::IdempotencyKey) => Self::AlreadyAnswered,
             CommitError::TooLarge => Self::TooLarge,
-            CommitError::Overloaded => Self::Unavailable {
-                outcome_unknown: false,
-            },
-            CommitError::Unavailable {
-                outcome_unknown, ..
-            } => Self::Unavailable { outcome_unknown },
+            CommitError::Overloaded => Self::Unavailable { outcome_unknown: false },
+            CommitError::Unavailable { outcome_unknown, .. } => {
+                Self::Unavailable { outcome_unknown }
+            }
             CommitError::Internal(source) => Self::Internal(source),
         }
     }
@@ -203,11 +187,8 @@ impl From<Error> for ApiError {
 /// The server cannot be reached, has no primary, is shutting down or ran out of time.
 pub(super) fn is_unavailable(error: &Error) -> bool {
     // Driver and server label what another attempt can mend.
-    const LABELS: [&str; 3] = [
-        "TransientTransactionError",
-        "UnknownTransactionCommitResult",
-        "RetryableWriteError",
-    ];
+    const LABELS: [&str; 3] =
+        ["TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError"];
     // InterruptedAtShutdown, PrimarySteppedDown, NotWritablePrimary, MaxTimeMSExpired,
     // ShutdownInProgress, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary
     const CODES: [i32; 7] = [11600, 189, 10107, 50, 91, 13435, 13436];
@@ -245,9 +226,7 @@ fn server_code(error: &Error) -> Option<(i32, &str)> {
 fn constraint(message: &str) -> Option<Constraint> {
     let (_, rest) = message.split_once(" index: ")?;
     let name = rest.split(' ').next()?;
-    Constraint::ALL
-        .into_iter()
-        .find(|constraint| constraint.index_name() == name)
+    Constraint::ALL.into_iter().find(|constraint| constraint.index_name() == name)
 }
 
 #[cfg(test)]
@@ -259,9 +238,6 @@ mod tests {
         let message = "E11000 duplicate key error collection: a.users index: user_email_unique \
                        dup key: { contact_info.primary_email: \" index: order_number_unique\" }";
         assert_eq!(constraint(message), Some(Constraint::UserEmail));
-        assert_eq!(
-            constraint("E11000 duplicate key error index: other dup key"),
-            None
-        );
+        assert_eq!(constraint("E11000 duplicate key error index: other dup key"), None);
     }
 }

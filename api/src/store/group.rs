@@ -36,12 +36,10 @@ pub(super) struct Held(HashMap<Resource, (Hold, usize)>);
 
 impl Held {
     pub fn allows(&self, wanted: &[(Resource, Hold)]) -> bool {
-        wanted
-            .iter()
-            .all(|(resource, hold)| match self.0.get(resource) {
-                None => true,
-                Some((held, _)) => (*held, *hold) == (Hold::Shared, Hold::Shared),
-            })
+        wanted.iter().all(|(resource, hold)| match self.0.get(resource) {
+            None => true,
+            Some((held, _)) => (*held, *hold) == (Hold::Shared, Hold::Shared),
+        })
     }
 
     pub fn take(&mut self, wanted: &[(Resource, Hold)]) {
@@ -122,16 +120,10 @@ mod tests {
         }
     }
 
-    const LIMITS: Limits = Limits {
-        writes: 32,
-        bytes: 1000,
-    };
+    const LIMITS: Limits = Limits { writes: 32, bytes: 1000 };
 
     fn email(text: &str) -> (Resource, Hold) {
-        (
-            Resource::Unique(Constraint::UserEmail, text.to_owned()),
-            Hold::Exclusive,
-        )
+        (Resource::Unique(Constraint::UserEmail, text.to_owned()), Hold::Exclusive)
     }
 
     fn numbers(writes: impl IntoIterator<Item = Write>) -> Vec<u32> {
@@ -153,9 +145,7 @@ mod tests {
             Vec::<u32>::new(),
             "the first is under way"
         );
-        first
-            .iter()
-            .for_each(|write| held.release(write.resources()));
+        first.iter().for_each(|write| held.release(write.resources()));
         assert_eq!(numbers(first), [1, 3]);
         assert_eq!(numbers(admit(&mut waiting, &mut held, LIMITS)), [2]);
         assert_eq!(numbers(waiting), [4]);
@@ -181,25 +171,12 @@ mod tests {
 
     #[test]
     fn a_group_is_bounded_in_number_and_bytes_and_never_starves() {
-        let many = || {
-            (0..20)
-                .map(|number| Write(number, vec![]))
-                .collect::<VecDeque<_>>()
-        };
-        let by_number = Limits {
-            writes: 3,
-            bytes: usize::MAX,
-        };
+        let many = || (0..20).map(|number| Write(number, vec![])).collect::<VecDeque<_>>();
+        let by_number = Limits { writes: 3, bytes: usize::MAX };
         assert_eq!(admit(&mut many(), &mut Held::default(), by_number).len(), 3);
-        let by_bytes = Limits {
-            writes: 32,
-            bytes: 250,
-        };
+        let by_bytes = Limits { writes: 32, bytes: 250 };
         assert_eq!(admit(&mut many(), &mut Held::default(), by_bytes).len(), 2);
-        let too_small = Limits {
-            writes: 32,
-            bytes: 1,
-        };
+        let too_small = Limits { writes: 32, bytes: 1 };
         assert_eq!(admit(&mut many(), &mut Held::default(), too_small).len(), 1);
     }
 }

@@ -46,20 +46,15 @@ impl Store {
             .skip(u64::from(page.skip))
             // One more than is wanted tells whether there is a next page.
             .limit(i64::from(page.limit) + 1);
-        let mut found: Vec<RawDocumentBuf> = self
-            .in_time(async { Ok(query.await?.try_collect().await?) })
-            .await?;
+        let mut found: Vec<RawDocumentBuf> =
+            self.in_time(async { Ok(query.await?.try_collect().await?) }).await?;
         let more = found.len() > wanted;
         found.truncate(wanted);
         let last = found.last().filter(|_| more);
         let next = last.map(|last| order.cursor(last)).transpose()?;
-        let documents = found
-            .iter()
-            .map(|raw| bson::deserialize_from_slice(raw.as_bytes()));
+        let documents = found.iter().map(|raw| bson::deserialize_from_slice(raw.as_bytes()));
         Ok(Listing {
-            documents: documents
-                .collect::<Result<_, _>>()
-                .map_err(ApiError::internal)?,
+            documents: documents.collect::<Result<_, _>>().map_err(ApiError::internal)?,
             next,
         })
     }

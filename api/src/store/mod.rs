@@ -68,10 +68,7 @@ impl Store {
         options.write_concern = Some(WriteConcern::majority());
         let client = Client::with_options(options)?;
         let database = client.database(&settings.database_name);
-        let transactions = Transactions {
-            client: client.clone(),
-            database: database.clone(),
-        };
+        let transactions = Transactions { client: client.clone(), database: database.clone() };
         Ok(Self {
             committing: Committing::start(transactions, groups, timeout, metrics.clone()),
             client,
@@ -90,10 +87,7 @@ impl Store {
     /// # Errors
     /// Where no primary answers.
     pub async fn ping(&self) -> mongodb::error::Result<()> {
-        self.database
-            .run_command(mongodb::bson::doc! { "ping": 1 })
-            .await
-            .map(|_| ())
+        self.database.run_command(mongodb::bson::doc! { "ping": 1 }).await.map(|_| ())
     }
 
     fn documents(&self, domain: Domain) -> Collection<RawDocumentBuf> {

@@ -104,17 +104,11 @@ impl Store {
             return Ok(None);
         };
         if stored.fingerprint != named.fingerprint {
-            return Err(ApiError::invalid(
-                HEADER,
-                "the key was used for another request",
-            ));
+            return Err(ApiError::invalid(HEADER, "the key was used for another request"));
         }
         let event_id = Uuid::parse_str(&stored.event_id).map_err(ApiError::internal)?;
         let version = stored.version;
-        Ok(Some(Remembered {
-            committed: Committed { event_id, version },
-            body: stored.body,
-        }))
+        Ok(Some(Remembered { committed: Committed { event_id, version }, body: stored.body }))
     }
 }
 
@@ -139,10 +133,7 @@ impl Write {
         // that it would repeat, such as an e-mail address.
         self.operations.insert(
             0,
-            super::write::Operation {
-                collection: COLLECTION,
-                action: Action::Insert(key),
-            },
+            super::write::Operation { collection: COLLECTION, action: Action::Insert(key) },
         );
         Ok(())
     }

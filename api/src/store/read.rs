@@ -14,10 +14,7 @@ impl Store {
     /// # Errors
     /// NotFound where there is none, or it is deleted.
     pub async fn get<D: Document>(&self, id: Id) -> Result<D, ApiError> {
-        let found = self
-            .find(id)
-            .await?
-            .filter(|document: &D| !document.is_deleted());
+        let found = self.find(id).await?.filter(|document: &D| !document.is_deleted());
         found.ok_or(ApiError::NotFound(D::DOMAIN.topic()))
     }
 
@@ -31,8 +28,7 @@ impl Store {
     /// All documents that match, for a write that concerns each of them.
     pub async fn all<D: Document>(&self, filter: Filter) -> Result<Vec<D>, ApiError> {
         let documents = self.typed::<D>(D::DOMAIN.collection());
-        self.in_time(async { Ok(documents.find(filter).await?.try_collect().await?) })
-            .await
+        self.in_time(async { Ok(documents.find(filter).await?.try_collect().await?) }).await
     }
 
     /// The bank details that lie beside a supplier.
@@ -43,9 +39,8 @@ impl Store {
             banking_info: Option<BankingInfo>,
         }
         let suppliers = self.typed::<Secrets>(shared::event::Domain::Supplier.collection());
-        let query = suppliers
-            .find_one(doc! { "_id": supplier })
-            .projection(doc! { "banking_info": 1 });
+        let query =
+            suppliers.find_one(doc! { "_id": supplier }).projection(doc! { "banking_info": 1 });
         let found = self.in_time(async { Ok(query.await?) }).await?;
         Ok(found.and_then(|secrets| secrets.banking_info))
     }
@@ -63,8 +58,6 @@ impl Store {
     ) -> Result<T, ApiError> {
         tokio::time::timeout(self.timeout, read)
             .await
-            .unwrap_or(Err(ApiError::Unavailable {
-                outcome_unknown: false,
-            }))
+            .unwrap_or(Err(ApiError::Unavailable { outcome_unknown: false }))
     }
 }

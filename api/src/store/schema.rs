@@ -45,21 +45,13 @@ impl Store {
             "to": full_name(Domain::User.collection()),
         };
         self.client.database("admin").run_command(rename).await?;
-        tracing::warn!(
-            from = LEGACY_USERS,
-            to = Domain::User.collection(),
-            "took over users"
-        );
+        tracing::warn!(from = LEGACY_USERS, to = Domain::User.collection(), "took over users");
         Ok(())
     }
 
     async fn create_outbox(&self) -> Result<()> {
         const NAMESPACE_EXISTS: i32 = 48;
-        match self
-            .database
-            .create_collection(shared::outbox::COLLECTION)
-            .await
-        {
+        match self.database.create_collection(shared::outbox::COLLECTION).await {
             Err(error) => match &*error.kind {
                 mongodb::error::ErrorKind::Command(command) if command.code == NAMESPACE_EXISTS => {
                     Ok(())
@@ -74,15 +66,11 @@ impl Store {
 /// Every filter and sort of the lists is served by one of these.
 fn indexes(domain: Domain) -> Vec<IndexModel> {
     match domain {
-        Domain::User => vec![unique(
-            Constraint::UserEmail,
-            doc! { "contact_info.primary_email": 1 },
-        )],
+        Domain::User => {
+            vec![unique(Constraint::UserEmail, doc! { "contact_info.primary_email": 1 })]
+        }
         Domain::Supplier => {
-            vec![unique(
-                Constraint::SupplierEmail,
-                doc! { "contact_info.primary_email": 1 },
-            )]
+            vec![unique(Constraint::SupplierEmail, doc! { "contact_info.primary_email": 1 })]
         }
         Domain::Product => vec![
             index(doc! { "status": 1, "created_at": -1, "_id": -1 }),
@@ -107,19 +95,12 @@ fn index(keys: Keys) -> IndexModel {
 
 /// The server takes a key away some time after this.
 fn forgotten_after_a_day() -> IndexModel {
-    let options = IndexOptions::builder()
-        .expire_after(Duration::from_secs(24 * 60 * 60))
-        .build();
-    IndexModel::builder()
-        .keys(doc! { "created_at": 1 })
-        .options(options)
-        .build()
+    let options = IndexOptions::builder().expire_after(Duration::from_secs(24 * 60 * 60)).build();
+    IndexModel::builder().keys(doc! { "created_at": 1 }).options(options).build()
 }
 
 fn unique(constraint: Constraint, keys: Keys) -> IndexModel {
-    let options = IndexOptions::builder()
-        .unique(true)
-        .name(constraint.index_name().to_owned())
-        .build();
+    let options =
+        IndexOptions::builder().unique(true).name(constraint.index_name().to_owned()).build();
     IndexModel::builder().keys(keys).options(options).build()
 }

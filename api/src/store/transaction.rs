@@ -38,16 +38,14 @@ impl Transactions {
         match outcome {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(match CommitError::from(error) {
-                CommitError::Unavailable { source, .. } => CommitError::Unavailable {
-                    outcome_unknown: outcome_unknown(),
-                    source,
-                },
+                CommitError::Unavailable { source, .. } => {
+                    CommitError::Unavailable { outcome_unknown: outcome_unknown(), source }
+                }
                 other => other,
             }),
-            Err(_) => Err(CommitError::Unavailable {
-                outcome_unknown: outcome_unknown(),
-                source: None,
-            }),
+            Err(_) => {
+                Err(CommitError::Unavailable { outcome_unknown: outcome_unknown(), source: None })
+            }
         }
     }
 
@@ -58,17 +56,14 @@ impl Transactions {
         session
             .start_transaction()
             .write_concern(WriteConcern::majority())
-            .and_run(
-                (self, writes, committing),
-                |session, (engine, writes, committing)| {
-                    Box::pin(async move {
-                        committing.store(false, Ordering::Relaxed);
-                        engine.apply(session, writes).await?;
-                        committing.store(true, Ordering::Relaxed);
-                        Ok(())
-                    })
-                },
-            )
+            .and_run((self, writes, committing), |session, (engine, writes, committing)| {
+                Box::pin(async move {
+                    committing.store(false, Ordering::Relaxed);
+                    engine.apply(session, writes).await?;
+                    committing.store(true, Ordering::Relaxed);
+                    Ok(())
+                })
+            })
             .await
     }
 
@@ -82,13 +77,8 @@ impl Transactions {
             self.update(session, collection, here()).await?;
             self.remove(session, collection, here()).await?;
         }
-        let events = writes
-            .iter()
-            .flat_map(|write| &write.events)
-            .map(|event| event.to_bson());
-        let outbox = self
-            .database
-            .collection::<RawDocumentBuf>(shared::outbox::COLLECTION);
+        let events = writes.iter().flat_map(|write| &write.events).map(|event| event.to_bson());
+        let outbox = self.database.collection::<RawDocumentBuf>(shared::outbox::COLLECTION);
         outbox.insert_many(events).session(session).await?;
         Ok(())
     }
@@ -134,14 +124,12 @@ impl Transactions {
             }
         }
         let expected = required.len();
-        let matched = self
-            .write_command(session, "update", "updates", collection, required)
-            .await?;
+        let matched =
+            self.write_command(session, "update", "updates", collection, required).await?;
         if matched != expected {
             return Err(Error::custom(PreconditionFailed));
         }
-        self.write_command(session, "update", "updates", collection, optional)
-            .await?;
+        self.write_command(session, "update", "updates", collection, optional).await?;
         Ok(())
     }
 
@@ -158,14 +146,9 @@ impl Transactions {
             })
             .collect();
         let expected = removals.len();
-        let removed = self
-            .write_command(session, "delete", "deletes", collection, removals)
-            .await?;
-        if removed == expected {
-            Ok(())
-        } else {
-            Err(Error::custom(PreconditionFailed))
-        }
+        let removed =
+            self.write_command(session, "delete", "deletes", collection, removals).await?;
+        if removed == expected { Ok(()) } else { Err(Error::custom(PreconditionFailed)) }
     }
 
     /// An `update` or `delete` command; returns how many documents it matched.

@@ -90,10 +90,7 @@ impl Write {
     ) -> Result<(), CommitError> {
         let stored = stored_form(document, secrets)?;
         if let Some((constraint, value)) = Constraint::claimed_by(D::DOMAIN.collection(), &stored) {
-            self.hold(
-                Resource::Unique(constraint, value.to_owned()),
-                Hold::Exclusive,
-            );
+            self.hold(Resource::Unique(constraint, value.to_owned()), Hold::Exclusive);
         }
         self.push(D::DOMAIN, Action::Insert(stored));
         self.announce(document, event)
@@ -111,15 +108,9 @@ impl Write {
         // Changes without a new version (see `link`), so what was read may be old by now.
         fields.remove("product_ids");
         let filter = version_filter(document.id(), document.version() - 1);
-        let action = Action::Update {
-            filter,
-            update: doc! { "$set": fields },
-        };
+        let action = Action::Update { filter, update: doc! { "$set": fields } };
         self.push(D::DOMAIN, action);
-        self.hold(
-            Resource::Document(D::DOMAIN, document.id()),
-            Hold::Exclusive,
-        );
+        self.hold(Resource::Document(D::DOMAIN, document.id()), Hold::Exclusive);
         self.announce(document, event)
     }
 
@@ -136,10 +127,7 @@ impl Write {
         };
         filter.insert("product_ids", products);
         self.push(Domain::Supplier, Action::Remove { filter });
-        self.hold(
-            Resource::Document(Domain::Supplier, supplier.id),
-            Hold::Exclusive,
-        );
+        self.hold(Resource::Document(Domain::Supplier, supplier.id), Hold::Exclusive);
         self.hold(Resource::ProductList(supplier.id), Hold::Exclusive);
         self.announce(supplier, EventType::SupplierDeleted)
     }
@@ -163,11 +151,7 @@ impl Write {
 
     /// About how many bytes it sends to MongoDB: each document is in its event, too.
     pub(super) fn bytes(&self) -> usize {
-        2 * self
-            .events
-            .iter()
-            .map(|event| event.payload.len())
-            .sum::<usize>()
+        2 * self.events.iter().map(|event| event.payload.len()).sum::<usize>()
     }
 
     pub(super) fn hold(&mut self, resource: Resource, hold: Hold) {
@@ -200,15 +184,8 @@ impl Write {
         version: i64,
         data: &T,
     ) -> Result<OutboxRecord, CommitError> {
-        OutboxRecord::new(
-            event,
-            id,
-            version,
-            self.moment,
-            self.traceparent.clone(),
-            data,
-        )
-        .map_err(CommitError::internal)
+        OutboxRecord::new(event, id, version, self.moment, self.traceparent.clone(), data)
+            .map_err(CommitError::internal)
     }
 }
 
@@ -246,14 +223,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Cause {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let traceparent = parts.headers.get("traceparent");
-        let traceparent = traceparent
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
+        let traceparent = traceparent.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let expected = Expected::from_headers(&parts.headers)?;
-        Ok(Self {
-            traceparent,
-            expected,
-        })
+        Ok(Self { traceparent, expected })
     }
 }
 
@@ -276,23 +248,13 @@ mod tests {
     #[test]
     fn a_new_document_keeps_its_secrets_and_its_event_does_not() {
         let mut write = Write::new(&Cause::default());
-        let secrets = UserSecrets {
-            password_hash: "$argon2id$secret".to_owned(),
-        };
-        write
-            .create(&user(), &secrets, EventType::UserCreated)
-            .unwrap();
-        let Action::Insert(stored) = &write.operations[0].action else {
-            panic!("no insert")
-        };
+        let secrets = UserSecrets { password_hash: "$argon2id$secret".to_owned() };
+        write.create(&user(), &secrets, EventType::UserCreated).unwrap();
+        let Action::Insert(stored) = &write.operations[0].action else { panic!("no insert") };
         assert_eq!(stored.get_str("password_hash").unwrap(), "$argon2id$secret");
         assert!(stored.get_object_id("_id").is_ok() && stored.get("id").unwrap().is_none());
         assert!(stored.get_datetime("created_at").is_ok(), "a BSON date");
-        assert!(
-            !write.events[0].payload.contains("secret"),
-            "{}",
-            write.events[0].payload
-        );
+        assert!(!write.events[0].payload.contains("secret"), "{}", write.events[0].payload);
         assert_eq!(write.events[0].version, 1);
     }
 
@@ -302,18 +264,9 @@ mod tests {
         let mut write = Write::new(&Cause::default());
         shared::document::Document::advance(&mut user, write.moment);
         write.update(&user, EventType::UserUpdated).unwrap();
-        let Action::Update { filter, update } = &write.operations[0].action else {
-            panic!()
-        };
+        let Action::Update { filter, update } = &write.operations[0].action else { panic!() };
         assert_eq!(filter.get_i64("version").unwrap(), 1);
-        assert_eq!(
-            update
-                .get_document("$set")
-                .unwrap()
-                .get_i64("version")
-                .unwrap(),
-            2
-        );
+        assert_eq!(update.get_document("$set").unwrap().get_i64("version").unwrap(), 2);
         assert_eq!(write.events[0].version, 2);
     }
 

@@ -60,18 +60,10 @@ impl IntoFuture for Call {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { what, request } = self;
-            let response = request
-                .send()
-                .await
-                .unwrap_or_else(|error| panic!("{what}: {error:?}"));
+            let response = request.send().await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
             let (status, headers) = (response.status(), response.headers().clone());
             let text = response.text().await.unwrap();
-            Answer {
-                what,
-                status,
-                headers,
-                text,
-            }
+            Answer { what, status, headers, text }
         })
     }
 }
@@ -104,16 +96,9 @@ impl Answer {
         assert_eq!(keys(&body), ["error"], "{}: {body}", self.what);
         let error = &body["error"];
         assert_eq!(error["code"], code, "{}: {body}", self.what);
-        assert!(
-            !error["message"].as_str().unwrap().is_empty(),
-            "{}: {body}",
-            self.what
-        );
+        assert!(!error["message"].as_str().unwrap().is_empty(), "{}: {body}", self.what);
         let known: &[&str] = &["code", "details", "message"];
-        assert!(
-            keys(error).iter().all(|key| known.contains(&key.as_str())),
-            "{body}"
-        );
+        assert!(keys(error).iter().all(|key| known.contains(&key.as_str())), "{body}");
         error["details"].clone()
     }
 
@@ -121,11 +106,7 @@ impl Answer {
     #[track_caller]
     pub fn names(&self, field: &str) {
         let details = self.refused(422, "VALIDATION_ERROR");
-        assert!(
-            details[field].is_string(),
-            "{}: no {field:?} in {details}",
-            self.what
-        );
+        assert!(details[field].is_string(), "{}: no {field:?} in {details}", self.what);
     }
 }
 
@@ -139,12 +120,7 @@ pub fn id(document: &Value) -> &str {
 
 /// The keys of an object, sorted.
 pub fn keys(object: &Value) -> Vec<String> {
-    let mut keys: Vec<_> = object
-        .as_object()
-        .expect("an object")
-        .keys()
-        .cloned()
-        .collect();
+    let mut keys: Vec<_> = object.as_object().expect("an object").keys().cloned().collect();
     keys.sort_unstable();
     keys
 }

@@ -10,23 +10,13 @@ use crate::lists::{Full, copy, full};
 /// The path that the Link header of an answer says to go on with.
 fn next(answer: &Answer) -> Option<String> {
     let link = answer.header("link")?;
-    let target = link
-        .strip_prefix('<')
-        .and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
-    Some(
-        target
-            .unwrap_or_else(|| panic!("{}: Link: {link}", answer.what))
-            .to_owned(),
-    )
+    let target = link.strip_prefix('<').and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
+    Some(target.unwrap_or_else(|| panic!("{}: Link: {link}", answer.what)).to_owned())
 }
 
 fn ids(answer: &Answer) -> Vec<String> {
     let page = answer.is(200).json();
-    page.as_array()
-        .unwrap()
-        .iter()
-        .map(|each| id(each).to_owned())
-        .collect()
+    page.as_array().unwrap().iter().map(|each| id(each).to_owned()).collect()
 }
 
 /// Every page of a list, from `path` on.
@@ -58,11 +48,7 @@ async fn a_walk_meets_everything_once_in_order() {
             assert_eq!(pages.concat(), all, "{path}?{query}");
         }
         let skipped = walk(&api, &user, &format!("{path}?skip=3&limit=4")).await;
-        assert_eq!(
-            skipped.concat(),
-            all[3..],
-            "{path}: a walk can begin anywhere"
-        );
+        assert_eq!(skipped.concat(), all[3..], "{path}: a walk can begin anywhere");
     }
 }
 
@@ -96,14 +82,8 @@ async fn a_walk_keeps_its_filters() {
     let path = "/products?status=active,out_of_stock&category=home_garden&limit=3";
     let first = api.get(path).await;
     let link = next(&first).expect("there is more");
-    assert!(
-        link.starts_with("/products?") && link.contains("limit=3"),
-        "{link}"
-    );
-    assert!(
-        link.contains("category=home_garden") && link.contains("cursor="),
-        "{link}"
-    );
+    assert!(link.starts_with("/products?") && link.contains("limit=3"), "{link}");
+    assert!(link.contains("category=home_garden") && link.contains("cursor="), "{link}");
     assert_eq!(walk(&api, &user, path).await.concat(), wanted);
     let posts = format!("/posts?author_id={}&limit=4", id(&user));
     assert_eq!(walk(&api, &user, &posts).await.concat(), lists[4].1);
@@ -123,36 +103,13 @@ async fn cursors_that_make_no_sense_are_refused() {
         ("/orders", &by_id),
         ("/posts", &by_id),
     ] {
-        for broken in [
-            "",
-            "x",
-            "0.0",
-            foreign.as_str(),
-            "%00",
-            &format!("{by_id}.x"),
-        ] {
-            api.get(format!("{path}?cursor={broken}"))
-                .user(&user)
-                .await
-                .names("cursor");
+        for broken in ["", "x", "0.0", foreign.as_str(), "%00", &format!("{by_id}.x")] {
+            api.get(format!("{path}?cursor={broken}")).user(&user).await.names("cursor");
         }
-        let sound = if foreign == &by_id {
-            &by_moment
-        } else {
-            &by_id
-        };
-        api.get(format!("{path}?cursor={sound}"))
-            .user(&user)
-            .await
-            .is(200);
-        api.get(format!("{path}?cursor={sound}&skip=0"))
-            .user(&user)
-            .await
-            .is(200);
-        api.get(format!("{path}?cursor={sound}&skip=1"))
-            .user(&user)
-            .await
-            .names("skip");
+        let sound = if foreign == &by_id { &by_moment } else { &by_id };
+        api.get(format!("{path}?cursor={sound}")).user(&user).await.is(200);
+        api.get(format!("{path}?cursor={sound}&skip=0")).user(&user).await.is(200);
+        api.get(format!("{path}?cursor={sound}&skip=1")).user(&user).await.names("skip");
     }
 }
 
@@ -181,10 +138,7 @@ async fn every_list_is_served_by_an_index() {
             for plan in profiled(&api, &collection, &path, &user).await {
                 let summary = plan.get_str("planSummary").unwrap();
                 assert!(summary.starts_with("IXSCAN"), "{path}: {plan}");
-                assert!(
-                    !plan.get_bool("hasSortStage").unwrap_or(false),
-                    "{path}: {plan}"
-                );
+                assert!(!plan.get_bool("hasSortStage").unwrap_or(false), "{path}: {plan}");
             }
         }
     }
@@ -204,11 +158,7 @@ async fn profiled(api: &Api, collection: &str, path: &str, user: &Value) -> Vec<
         .into_iter()
         .filter(|entry| is(entry, "ns", &namespace) && is(entry, "op", "query"))
         .collect();
-    api.database
-        .collection("system.profile")
-        .drop()
-        .await
-        .unwrap();
+    api.database.collection("system.profile").drop().await.unwrap();
     assert!(!queries.is_empty(), "{path} made no query");
     queries
 }

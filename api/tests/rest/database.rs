@@ -7,15 +7,8 @@ use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 use mongodb::{Client, Collection};
 
 /// Everything the API keeps, in the order in which a snapshot lists it.
-const COLLECTIONS: [&str; 7] = [
-    "users",
-    "suppliers",
-    "products",
-    "orders",
-    "posts",
-    "outbox",
-    "idempotency_keys",
-];
+const COLLECTIONS: [&str; 7] =
+    ["users", "suppliers", "products", "orders", "posts", "outbox", "idempotency_keys"];
 
 pub struct Database {
     pub name: String,
@@ -51,18 +44,11 @@ impl Database {
     /// The stored document, secrets and all.
     pub async fn stored(&self, collection: &str, id: &str) -> Option<Document> {
         let id = ObjectId::parse_str(id).unwrap();
-        self.collection(collection)
-            .find_one(doc! { "_id": id })
-            .await
-            .unwrap()
+        self.collection(collection).find_one(doc! { "_id": id }).await.unwrap()
     }
 
     pub async fn all(&self, collection: &str) -> Vec<Document> {
-        let found = self
-            .collection(collection)
-            .find(doc! {})
-            .sort(doc! { "_id": 1 })
-            .await;
+        let found = self.collection(collection).find(doc! {}).sort(doc! { "_id": 1 }).await;
         found.unwrap().try_collect().await.unwrap()
     }
 
@@ -77,10 +63,7 @@ impl Database {
 
     /// 2: the server notes every operation in system.profile; 0: none.
     pub async fn profile(&self, level: i32) {
-        self.inner
-            .run_command(doc! { "profile": level })
-            .await
-            .unwrap();
+        self.inner.run_command(doc! { "profile": level }).await.unwrap();
     }
 
     /// Changes a stored document behind the API's back, to a state that would take
@@ -88,10 +71,7 @@ impl Database {
     pub async fn set(&self, collection: &str, id: &str, field: &str, value: impl Into<Bson>) {
         let id = ObjectId::parse_str(id).unwrap();
         let update = doc! { "$set": { field: value.into() } };
-        let done = self
-            .collection(collection)
-            .update_one(doc! { "_id": id }, update)
-            .await;
+        let done = self.collection(collection).update_one(doc! { "_id": id }, update).await;
         assert_eq!(done.unwrap().matched_count, 1, "{collection} has no {id}");
     }
 }
@@ -102,9 +82,7 @@ impl Drop for Database {
     fn drop(&mut self) {
         let (url, name) = (mongodb_url(), self.name.clone());
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(async {
                 let client = Client::with_uri_str(url).await.unwrap();
                 client.database(&name).drop().await.unwrap();

@@ -120,15 +120,8 @@ pub fn post() -> Domain {
 fn domain(collection: &'static str, topic: &'static str, mut shape: Value) -> Domain {
     let common =
         json!({ "id": "id", "version": "int", "created_at": "time", "updated_at": "time" });
-    shape
-        .as_object_mut()
-        .unwrap()
-        .extend(common.as_object().unwrap().clone());
-    Domain {
-        collection,
-        topic,
-        shape,
-    }
+    shape.as_object_mut().unwrap().extend(common.as_object().unwrap().clone());
+    Domain { collection, topic, shape }
 }
 
 impl Domain {
@@ -199,9 +192,7 @@ fn is_of_kind(kind: &str, value: &Value) -> bool {
         "text" => value.is_string(),
         "int" => value.is_i64(),
         "number" => value.is_number(),
-        words => value
-            .as_str()
-            .is_some_and(|text| words.split('|').any(|word| word == text)),
+        words => value.as_str().is_some_and(|text| words.split('|').any(|word| word == text)),
     }
 }
 
@@ -213,10 +204,7 @@ fn plain(shape: &Value, value: &Bson) -> Value {
         (Value::Object(fields), Bson::Document(document)) => document
             .iter()
             .map(|(key, value)| {
-                let shape = fields
-                    .get("*")
-                    .or_else(|| fields.get(key))
-                    .unwrap_or(&Value::Null);
+                let shape = fields.get("*").or_else(|| fields.get(key)).unwrap_or(&Value::Null);
                 (key.clone(), plain(shape, value))
             })
             .collect(),

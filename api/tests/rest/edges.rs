@@ -19,80 +19,39 @@ pub fn text(pointer: &'static str, min: usize, max: usize) -> Field {
         refused.push(json!("é".repeat(min - 1)));
     }
     let allowed = vec![json!("é".repeat(min)), json!("é".repeat(max))];
-    Field {
-        pointer,
-        required: true,
-        allowed,
-        refused,
-    }
+    Field { pointer, required: true, allowed, refused }
 }
 
 /// Text of any length.
 pub fn any_text(pointer: &'static str) -> Field {
-    Field {
-        pointer,
-        required: true,
-        allowed: vec![json!("")],
-        refused: vec![json!(17), json!({})],
-    }
+    Field { pointer, required: true, allowed: vec![json!("")], refused: vec![json!(17), json!({})] }
 }
 
 /// Whole numbers from `min`, to `max` where there is one.
 pub fn int(pointer: &'static str, min: i64, max: Option<i64>) -> Field {
-    let mut refused = vec![
-        json!(min - 1),
-        json!(1.5),
-        json!("1"),
-        json!(1u64 << 63),
-        json!(true),
-    ];
+    let mut refused = vec![json!(min - 1), json!(1.5), json!("1"), json!(1u64 << 63), json!(true)];
     refused.extend(max.map(|max| json!(max + 1)));
     let allowed = vec![json!(min), json!(max.unwrap_or(i64::MAX))];
-    Field {
-        pointer,
-        required: true,
-        allowed,
-        refused,
-    }
+    Field { pointer, required: true, allowed, refused }
 }
 
 /// Numbers greater than zero.
 pub fn measure(pointer: &'static str) -> Field {
     let refused = vec![json!(0), json!(-0.1), json!("1")];
-    Field {
-        pointer,
-        required: true,
-        allowed: vec![json!(0.000_001), json!(1e9)],
-        refused,
-    }
+    Field { pointer, required: true, allowed: vec![json!(0.000_001), json!(1e9)], refused }
 }
 
 /// Exactly two characters.
 pub fn country(pointer: &'static str) -> Field {
     let refused = vec![json!(""), json!("G"), json!("GBR"), json!(44)];
-    Field {
-        pointer,
-        required: true,
-        allowed: vec![json!("gb"), json!("GB")],
-        refused,
-    }
+    Field { pointer, required: true, allowed: vec![json!("gb"), json!("GB")], refused }
 }
 
 /// One of the words, exactly as they are written.
 pub fn word(pointer: &'static str, words: &[&str]) -> Field {
-    let refused = vec![
-        json!(""),
-        json!("unknown"),
-        json!(words[0].to_uppercase()),
-        json!(0),
-    ];
+    let refused = vec![json!(""), json!("unknown"), json!(words[0].to_uppercase()), json!(0)];
     let allowed = words.iter().map(|word| json!(word)).collect();
-    Field {
-        pointer,
-        required: true,
-        allowed,
-        refused,
-    }
+    Field { pointer, required: true, allowed, refused }
 }
 
 pub fn email(pointer: &'static str) -> Field {
@@ -107,16 +66,8 @@ pub fn email(pointer: &'static str) -> Field {
         json!(format!("{local}@b.example")),
         json!(1),
     ];
-    let allowed = vec![
-        json!("a@b.example"),
-        json!(" First.Last+tag@sub.Domain.example "),
-    ];
-    Field {
-        pointer,
-        required: true,
-        allowed,
-        refused: refused.to_vec(),
-    }
+    let allowed = vec![json!("a@b.example"), json!(" First.Last+tag@sub.Domain.example ")];
+    Field { pointer, required: true, allowed, refused: refused.to_vec() }
 }
 
 /// A list of `min` times `item`, or up to `max` times where there is a bound.
@@ -127,12 +78,7 @@ pub fn list(pointer: &'static str, min: usize, max: Option<usize>, item: &Value)
         refused.push(json!(vec![item; min - 1]));
     }
     let allowed = vec![json!(vec![item; min]), json!(vec![item; max.unwrap_or(50)])];
-    Field {
-        pointer,
-        required: true,
-        allowed,
-        refused,
-    }
+    Field { pointer, required: true, allowed, refused }
 }
 
 impl Field {
@@ -177,9 +123,7 @@ impl Field {
     /// `body` with this value for the field, or without the field.
     fn within(&self, mut body: Value, value: Option<&Value>) -> Value {
         let (parent, key) = self.pointer.rsplit_once('/').unwrap();
-        let parent = body
-            .pointer_mut(parent)
-            .unwrap_or_else(|| panic!("no {}", self.pointer));
+        let parent = body.pointer_mut(parent).unwrap_or_else(|| panic!("no {}", self.pointer));
         match value {
             Some(value) => parent[key] = value.clone(),
             None => drop(parent.as_object_mut().unwrap().remove(key)),
@@ -209,11 +153,7 @@ pub async fn probe(
             let details = answer.refused(422, "VALIDATION_ERROR");
             let path = field.path();
             // What is wrong inside a list is named more closely.
-            let named = details
-                .as_object()
-                .unwrap()
-                .keys()
-                .any(|name| name.starts_with(&path));
+            let named = details.as_object().unwrap().keys().any(|name| name.starts_with(&path));
             assert!(named, "{}: {path} is not named: {details}", answer.what);
         }
     }

@@ -29,9 +29,7 @@ async fn bodies_that_are_no_json_are_refused() {
     ];
     for body in bodies {
         for call in [api.post("/users"), api.patch(&path)] {
-            let call = call
-                .header("content-type", "application/json")
-                .bytes(body.to_vec());
+            let call = call.header("content-type", "application/json").bytes(body.to_vec());
             let details = api.refuses(call, 422, "VALIDATION_ERROR").await;
             assert!(!details.as_object().unwrap().is_empty(), "{details}");
         }
@@ -45,10 +43,7 @@ async fn numbers_beyond_all_bounds_are_refused() {
     let supplier = api.supplier().await;
     let sound = new_product().to_string();
     for (from, to) in [
-        (
-            "\"base_price_cents\":2500",
-            "\"base_price_cents\":123456789012345678901234567890",
-        ),
+        ("\"base_price_cents\":2500", "\"base_price_cents\":123456789012345678901234567890"),
         ("\"base_price_cents\":2500", "\"base_price_cents\":1e400"),
         ("\"width_cm\":20.5", "\"width_cm\":1e400"),
         ("\"width_cm\":20.5", "\"width_cm\":-1e400"),
@@ -69,18 +64,10 @@ async fn unknown_fields_and_parameters_are_ignored() {
     body["version"] = json!(99);
     body["deleted_at"] = json!("2026-01-01T00:00:00Z");
     body["nested"] = json!({ "anything": [1, 2, 3] });
-    let user = api
-        .post("/users?source=app")
-        .json(&body)
-        .await
-        .is(201)
-        .json();
+    let user = api.post("/users?source=app").json(&body).await.is(201).json();
     assert_eq!(user["version"], 1);
     assert_ne!(user["id"], body["id"]);
-    assert!(
-        user["deleted_at"].is_null() && user.get("nested").is_none(),
-        "{user}"
-    );
+    assert!(user["deleted_at"].is_null() && user.get("nested").is_none(), "{user}");
     api.get("/users?unknown=1&other").await.is(200);
 }
 
@@ -97,12 +84,8 @@ async fn a_body_may_have_one_mebibyte_and_no_byte_more() {
     };
     api.post("/users").bytes(sized(LIMIT)).await.is(201);
     let code = "VALIDATION_ERROR";
-    api.refuses(api.post("/users").bytes(sized(LIMIT + 1)), 413, code)
-        .await;
-    let unread = api
-        .post("/users")
-        .header("content-type", "text/plain")
-        .bytes(sized(LIMIT + 1));
+    api.refuses(api.post("/users").bytes(sized(LIMIT + 1)), 413, code).await;
+    let unread = api.post("/users").header("content-type", "text/plain").bytes(sized(LIMIT + 1));
     api.refuses(unread, 415, code).await;
 }
 
@@ -125,15 +108,10 @@ async fn only_json_is_taken() {
     ] {
         sound(taken).await.is(201);
     }
-    for refused in [
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "application/xml",
-        "json",
-        "",
-    ] {
-        api.refuses(sound(Some(refused)), 415, "VALIDATION_ERROR")
-            .await;
+    for refused in
+        ["text/plain", "application/x-www-form-urlencoded", "application/xml", "json", ""]
+    {
+        api.refuses(sound(Some(refused)), 415, "VALIDATION_ERROR").await;
     }
 }
 
@@ -171,14 +149,9 @@ async fn other_methods_are_refused_and_the_right_ones_named() {
         ("/metrics".to_owned(), "GET"),
     ];
     for (path, methods) in paths {
-        for method in [
-            Method::GET,
-            Method::POST,
-            Method::PUT,
-            Method::PATCH,
-            Method::DELETE,
-            Method::OPTIONS,
-        ] {
+        for method in
+            [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS]
+        {
             if methods.split(' ').any(|allowed| allowed == method.as_str()) {
                 continue;
             }
@@ -196,20 +169,10 @@ async fn other_methods_are_refused_and_the_right_ones_named() {
 async fn unknown_paths_are_not_found() {
     let api = Api::start().await;
     let one = "0".repeat(24);
-    for path in [
-        "/nothing",
-        "/users/",
-        "/user",
-        "//users",
-        "/users/%ff",
-        "/api/users",
-    ] {
+    for path in ["/nothing", "/users/", "/user", "//users", "/users/%ff", "/api/users"] {
         api.get(path).await.refused(404, "RESOURCE_NOT_FOUND");
     }
-    for path in [
-        format!("/orders/{one}/ship-it"),
-        format!("/posts/{one}/restore"),
-    ] {
+    for path in [format!("/orders/{one}/ship-it"), format!("/posts/{one}/restore")] {
         api.post(path).await.refused(404, "RESOURCE_NOT_FOUND");
     }
 }
@@ -231,22 +194,16 @@ async fn the_request_id_comes_back() {
 async fn broken_identity_headers_are_named() {
     let api = Api::start().await;
     let (user, supplier) = (api.user().await, api.supplier().await);
-    let cases: [(&str, &str, &Value); 2] = [
-        ("X-User-ID", "/posts", &user),
-        ("X-Supplier-ID", "/products", &supplier),
-    ];
+    let cases: [(&str, &str, &Value); 2] =
+        [("X-User-ID", "/posts", &user), ("X-Supplier-ID", "/products", &supplier)];
     for (header, path, caller) in cases {
         for broken in ["", "abc", "zzzzzzzzzzzzzzzzzzzzzzzz"] {
             let call = api.post(path).header(header, broken).json(&json!({}));
             let details = api.refuses(call, 422, "VALIDATION_ERROR").await;
             assert!(details[header].is_string(), "{details}");
         }
-        let twice = api
-            .post(path)
-            .header(header, id(caller))
-            .header(header, "0".repeat(24));
-        api.refuses(twice.json(&json!({})), 422, "VALIDATION_ERROR")
-            .await;
+        let twice = api.post(path).header(header, id(caller)).header(header, "0".repeat(24));
+        api.refuses(twice.json(&json!({})), 422, "VALIDATION_ERROR").await;
         let latin = api.post(path).header(header, b"\xe9").json(&json!({}));
         api.refuses(latin, 422, "VALIDATION_ERROR").await;
     }

@@ -8,13 +8,7 @@ use crate::call::{Answer, id, keys};
 use crate::database::Database;
 
 /// What must never be in an event: parts of the secrets that the fixtures use.
-const SECRETS: [&str; 5] = [
-    "password",
-    "argon2",
-    "banking",
-    "Secret Bank",
-    "last4-secret",
-];
+const SECRETS: [&str; 5] = ["password", "argon2", "banking", "Secret Bank", "last4-secret"];
 
 #[derive(Debug, Clone)]
 pub struct Event {
@@ -32,9 +26,7 @@ pub struct Event {
 impl Event {
     fn parse(record: &Document) -> Self {
         let text = |key: &str| record.get_str(key).unwrap().to_owned();
-        let Some(Bson::Binary(event_id)) = record.get("_id") else {
-            panic!("_id of {record}")
-        };
+        let Some(Bson::Binary(event_id)) = record.get("_id") else { panic!("_id of {record}") };
         Self {
             id: event_id.to_uuid().unwrap().into(),
             topic: text("topic"),
@@ -52,27 +44,17 @@ impl Event {
     #[track_caller]
     pub fn check(&self, event_type: &str, entity_id: &str, version: i64) {
         let Self { payload, .. } = self;
-        assert_eq!(
-            keys(payload),
-            ["data", "entity_id", "event_id", "event_type", "timestamp"]
-        );
+        assert_eq!(keys(payload), ["data", "entity_id", "event_id", "event_type", "timestamp"]);
         assert_eq!(self.event_type, event_type);
         assert_eq!(payload["event_type"], event_type);
-        assert_eq!(
-            self.topic,
-            event_type.split_once('.').unwrap().0,
-            "the part before the dot"
-        );
+        assert_eq!(self.topic, event_type.split_once('.').unwrap().0, "the part before the dot");
         assert_eq!(self.entity_id, entity_id, "{event_type}");
         assert_eq!(payload["entity_id"], entity_id);
         assert_eq!(self.version, version, "{event_type} of {entity_id}");
         assert_eq!(payload["event_id"], self.id.to_string());
         assert_eq!(self.id.get_version_num(), 7, "{}", self.id);
         let moment = chrono::DateTime::parse_from_rfc3339(payload["timestamp"].as_str().unwrap());
-        assert_eq!(
-            moment.unwrap().timestamp_millis(),
-            self.occurred_at.timestamp_millis()
-        );
+        assert_eq!(moment.unwrap().timestamp_millis(), self.occurred_at.timestamp_millis());
         for secret in SECRETS {
             assert!(!self.text.contains(secret), "{secret:?} in {}", self.text);
         }
@@ -81,11 +63,7 @@ impl Event {
     /// Asserts the event of a write that left `document`.
     #[track_caller]
     pub fn carries(&self, event_type: &str, document: &Value) {
-        self.check(
-            event_type,
-            id(document),
-            document["version"].as_i64().unwrap(),
-        );
+        self.check(event_type, id(document), document["version"].as_i64().unwrap());
         let mut public = document.clone();
         public.as_object_mut().unwrap().remove("banking_info");
         assert_eq!(self.payload["data"], public, "{event_type}");
@@ -106,10 +84,7 @@ impl Answer {
     #[track_caller]
     pub fn event_id(&self) -> Uuid {
         let header = self.header("x-event-id");
-        header
-            .unwrap_or_else(|| panic!("{}: no X-Event-ID", self.what))
-            .parse()
-            .unwrap()
+        header.unwrap_or_else(|| panic!("{}: no X-Event-ID", self.what)).parse().unwrap()
     }
 }
 
@@ -121,9 +96,7 @@ impl Database {
 
     pub async fn events_of(&self, entity_id: &str) -> Vec<Event> {
         let events = self.events().await.into_iter();
-        events
-            .filter(|event| event.entity_id == entity_id)
-            .collect()
+        events.filter(|event| event.entity_id == entity_id).collect()
     }
 
     /// The event that this answer names, which must be there once the answer is.

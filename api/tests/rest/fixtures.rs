@@ -12,10 +12,7 @@ pub const PASSWORD: &str = "a password of mine";
 /// An address that no other fixture of this process has.
 pub fn email() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
-    format!(
-        "somebody{}@example.com",
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    )
+    format!("somebody{}@example.com", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 pub fn new_user() -> Value {
@@ -95,20 +92,11 @@ impl Api {
     }
 
     pub async fn supplier(&self) -> Value {
-        self.post("/suppliers")
-            .json(&new_supplier())
-            .await
-            .is(201)
-            .json()
+        self.post("/suppliers").json(&new_supplier()).await.is(201).json()
     }
 
     pub async fn draft(&self, supplier: &Value) -> Value {
-        self.post("/products")
-            .supplier(supplier)
-            .json(&new_product())
-            .await
-            .is(201)
-            .json()
+        self.post("/products").supplier(supplier).json(&new_product()).await.is(201).json()
     }
 
     pub async fn active_product(&self, supplier: &Value) -> Value {
@@ -123,31 +111,16 @@ impl Api {
     }
 
     pub async fn order(&self, user: &Value, product: &Value) -> Value {
-        self.post("/orders")
-            .user(user)
-            .json(&new_order(product))
-            .await
-            .is(201)
-            .json()
+        self.post("/orders").user(user).json(&new_order(product)).await.is(201).json()
     }
 
     pub async fn post_by(&self, user: &Value) -> Value {
-        self.post("/posts")
-            .user(user)
-            .json(&new_post())
-            .await
-            .is(201)
-            .json()
+        self.post("/posts").user(user).json(&new_post()).await.is(201).json()
     }
 
     pub async fn draft_post(&self, user: &Value) -> Value {
         let mut body = new_post();
         body["is_draft"] = json!(true);
-        self.post("/posts")
-            .user(user)
-            .json(&body)
-            .await
-            .is(201)
-            .json()
+        self.post("/posts").user(user).json(&body).await.is(201).json()
     }
 }

@@ -38,21 +38,8 @@ impl Model {
         let api = Api::start().await;
         let user = api.user().await;
         let suppliers = [api.supplier().await, api.supplier().await];
-        let acknowledged = api
-            .database
-            .events()
-            .await
-            .into_iter()
-            .map(|event| event.id)
-            .collect();
-        Self {
-            api,
-            user,
-            suppliers,
-            posts: Vec::new(),
-            products: Vec::new(),
-            acknowledged,
-        }
+        let acknowledged = api.database.events().await.into_iter().map(|event| event.id).collect();
+        Self { api, user, suppliers, posts: Vec::new(), products: Vec::new(), acknowledged }
     }
 
     /// One request; few targets, so that many meet.
@@ -66,10 +53,7 @@ impl Model {
             1 | 2 => self.create_post(),
             3 => {
                 let supplier = &self.suppliers[random.random_range(0..2)];
-                self.api
-                    .post("/products")
-                    .supplier(supplier)
-                    .json(&new_product())
+                self.api.post("/products").supplier(supplier).json(&new_product())
             }
             4..=7 => self.change_post(random),
             _ => self.change_product(random),
@@ -93,16 +77,10 @@ impl Model {
             // Names a version that may be current, old or yet to come.
             2 => {
                 let version = random.random_range(1..4);
-                let call = self
-                    .api
-                    .patch(path)
-                    .json(&json!({ "text_content": "named" }));
+                let call = self.api.patch(path).json(&json!({ "text_content": "named" }));
                 call.header("If-Match", format!("\"{version}\""))
             }
-            _ => self
-                .api
-                .patch(path)
-                .json(&json!({ "text_content": "changed" })),
+            _ => self.api.patch(path).json(&json!({ "text_content": "changed" })),
         };
         call.user(&self.user)
     }
@@ -125,21 +103,12 @@ impl Model {
         for answer in answers {
             if !answer.status.is_success() {
                 let status = answer.status.as_u16();
-                assert!(
-                    matches!(status, 404 | 409),
-                    "{}: {}",
-                    answer.what,
-                    answer.text
-                );
+                assert!(matches!(status, 404 | 409), "{}: {}", answer.what, answer.text);
                 continue;
             }
             let fresh = self.acknowledged.insert(answer.event_id());
             let replayed = answer.header("idempotent-replayed").is_some();
-            assert_ne!(
-                fresh, replayed,
-                "{}: its event is another one's too",
-                answer.what
-            );
+            assert_ne!(fresh, replayed, "{}: its event is another one's too", answer.what);
             let path = answer.what.split(' ').nth(1).unwrap();
             match (answer.status.as_u16(), path) {
                 (201, _) if replayed => {}
@@ -166,32 +135,20 @@ impl Model {
         let mut stored = BTreeSet::new();
         for event in database.events().await {
             assert!(stored.insert(event.id));
-            versions
-                .entry(event.entity_id)
-                .or_default()
-                .push(event.version);
+            versions.entry(event.entity_id).or_default().push(event.version);
         }
         let missing: Vec<_> = self.acknowledged.difference(&stored).collect();
         let extra: Vec<_> = stored.difference(&self.acknowledged).collect();
-        assert!(
-            missing.is_empty() && extra.is_empty(),
-            "missing {missing:?}, extra {extra:?}"
-        );
+        assert!(missing.is_empty() && extra.is_empty(), "missing {missing:?}, extra {extra:?}");
 
         let mut documents = 0;
         for collection in ["users", "suppliers", "posts", "products"] {
             for document in database.all(collection).await {
                 let entity = document.get_object_id("_id").unwrap().to_hex();
                 let version = document.get_i64("version").unwrap();
-                let events = versions
-                    .get_mut(&entity)
-                    .expect("an event for each document");
+                let events = versions.get_mut(&entity).expect("an event for each document");
                 events.sort_unstable();
-                assert_eq!(
-                    *events,
-                    Vec::from_iter(1..=version),
-                    "{collection} {entity}"
-                );
+                assert_eq!(*events, Vec::from_iter(1..=version), "{collection} {entity}");
                 documents += 1;
             }
         }
@@ -204,10 +161,8 @@ impl Model {
         for (index, supplier) in self.suppliers.iter().enumerate() {
             let path = format!("/suppliers/{}", id(supplier));
             let listed = self.api.get(path).await.is(200).json()["product_ids"].clone();
-            let listed: BTreeSet<_> = serde_json::from_value::<Vec<String>>(listed)
-                .unwrap()
-                .into_iter()
-                .collect();
+            let listed: BTreeSet<_> =
+                serde_json::from_value::<Vec<String>>(listed).unwrap().into_iter().collect();
             let live = self.products.iter().filter(|(_, of)| *of == index);
             assert_eq!(listed, live.map(|(product, _)| product.clone()).collect());
         }
@@ -234,9 +189,7 @@ async fn history_of_writes(seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut model = Model::new().await;
     for case in 0..CASES {
-        let calls: Vec<_> = (0..AT_ONCE)
-            .map(|_| model.draw(case, &mut random))
-            .collect();
+        let calls: Vec<_> = (0..AT_ONCE).map(|_| model.draw(case, &mut random)).collect();
         let under_way: FuturesUnordered<_> =
             calls.into_iter().map(IntoFuture::into_future).collect();
         let answers: Vec<Answer> = under_way.collect().await;
@@ -245,15 +198,9 @@ async fn history_of_writes(seed: u64) {
     model.check().await;
     let metrics = model.api.get("/metrics").await.is(200).text.clone();
     let count = |name: &str| -> f64 {
-        let line = metrics
-            .lines()
-            .find(|line| line.starts_with(name))
-            .expect("a metric");
+        let line = metrics.lines().find(|line| line.starts_with(name)).expect("a metric");
         line.rsplit(' ').next().unwrap().parse().unwrap()
     };
     let mean = count("api_commit_group_size_sum") / count("api_commit_group_size_count");
-    assert!(
-        mean > 1.5,
-        "only {mean} writes share a transaction: nothing was tested"
-    );
+    assert!(mean > 1.5, "only {mean} writes share a transaction: nothing was tested");
 }

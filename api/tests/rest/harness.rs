@@ -75,49 +75,27 @@ impl Api {
         let answer = call.await;
         let details = answer.refused(status, code);
         let after = self.database.snapshot().await;
-        assert_eq!(
-            after, before,
-            "{} was refused but left a trace",
-            answer.what
-        );
+        assert_eq!(after, before, "{} was refused but left a trace", answer.what);
         details
     }
 }
 
 impl Server {
     pub async fn start(mongodb_url: &str, database: &str) -> Self {
-        let arguments = [
-            "api",
-            "--mongodb-url",
-            mongodb_url,
-            "--database-name",
-            database,
-        ];
+        let arguments = ["api", "--mongodb-url", mongodb_url, "--database-name", database];
         let config = Config::parse_from(arguments);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = Shutdown::new();
         let serving = api::run(config, listener, shutdown.clone());
         let running = tokio::spawn(async move { serving.await.expect("the API runs") });
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(PATIENCE)
-            .build()
-            .unwrap();
-        Self {
-            address,
-            client,
-            shutdown,
-            running,
-        }
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        Self { address, client, shutdown, running }
     }
 
     pub fn call(&self, method: Method, path: impl AsRef<str>) -> Call {
         let url = format!("{}{}", self.address, path.as_ref());
-        Call::new(
-            format!("{method} {}", path.as_ref()),
-            self.client.request(method, url),
-        )
+        Call::new(format!("{method} {}", path.as_ref()), self.client.request(method, url))
     }
 
     pub async fn until_ready(&self) {
@@ -133,16 +111,11 @@ impl Server {
         let mut ticks = interval(Duration::from_millis(20));
         let waiting = async {
             while !state().await {
-                assert!(
-                    !self.running.is_finished(),
-                    "the API stopped while waiting: {what}"
-                );
+                assert!(!self.running.is_finished(), "the API stopped while waiting: {what}");
                 ticks.tick().await;
             }
         };
-        timeout(PATIENCE, waiting)
-            .await
-            .unwrap_or_else(|_| panic!("waited in vain: {what}"));
+        timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
     }
 
     /// Asks it to stop, and waits until it has.

@@ -36,19 +36,11 @@ impl Creates {
             ("/orders", new_order(&product), new_order(&other)),
             ("/posts", new_post(), other_post),
         ];
-        Self {
-            api,
-            user,
-            supplier,
-            all,
-        }
+        Self { api, user, supplier, all }
     }
 
     async fn send(&self, server: &Server, path: &str, key: &str, body: &Value) -> Answer {
-        let call = server
-            .call(Method::POST, path)
-            .user(&self.user)
-            .supplier(&self.supplier);
+        let call = server.call(Method::POST, path).user(&self.user).supplier(&self.supplier);
         call.header(KEY, key).json(body).await
     }
 
@@ -61,12 +53,7 @@ fn is_replay(answer: &Answer, first: &Answer) {
     assert_eq!(answer.is(201).text, first.text, "{}", answer.what);
     assert_eq!(answer.header(REPLAYED), Some("true"), "{}", answer.what);
     for header in ["x-event-id", "etag", "content-type"] {
-        assert_eq!(
-            answer.header(header),
-            first.header(header),
-            "{}",
-            answer.what
-        );
+        assert_eq!(answer.header(header), first.header(header), "{}", answer.what);
     }
 }
 
@@ -84,26 +71,14 @@ async fn a_repeated_request_gets_the_first_answer() {
         is_replay(&creates.send(&later, path, "key-1", body).await, &first);
         assert_eq!(creates.documents(path).await, before + 1, "{path}");
         let made = first.json();
-        assert_eq!(
-            creates.api.database.events_of(id(&made)).await.len(),
-            1,
-            "{path}"
-        );
+        assert_eq!(creates.api.database.events_of(id(&made)).await.len(), 1, "{path}");
 
-        let call = creates
-            .api
-            .post(path)
-            .user(&creates.user)
-            .supplier(&creates.supplier);
+        let call = creates.api.post(path).user(&creates.user).supplier(&creates.supplier);
         let call = call.header(KEY, "key-1").json(other);
         let details = creates.api.refuses(call, 422, "VALIDATION_ERROR").await;
         assert!(details[KEY].is_string(), "{details}");
         let second = creates.send(here, path, "key-2", other).await;
-        assert_ne!(
-            id(&second.is(201).json()),
-            id(&made),
-            "another key, another document"
-        );
+        assert_ne!(id(&second.is(201).json()), id(&made), "another key, another document");
     }
 }
 
@@ -115,19 +90,14 @@ async fn of_twenty_at_once_one_is_done_and_all_are_answered_alike() {
         let events = creates.api.database.events().await.len();
         let send = || creates.send(&creates.api.server, path, "the one", body);
         let answers = join_all((0..20).map(|_| send())).await;
-        let (replays, made): (Vec<_>, Vec<_>) = answers
-            .iter()
-            .partition(|answer| answer.header(REPLAYED).is_some());
+        let (replays, made): (Vec<_>, Vec<_>) =
+            answers.iter().partition(|answer| answer.header(REPLAYED).is_some());
         assert_eq!(made.len(), 1, "{path}");
         for replay in replays {
             is_replay(replay, made[0].is(201));
         }
         assert_eq!(creates.documents(path).await, before + 1, "{path}");
-        assert_eq!(
-            creates.api.database.events().await.len(),
-            events + 1,
-            "{path}"
-        );
+        assert_eq!(creates.api.database.events().await.len(), events + 1, "{path}");
     }
 }
 
@@ -137,12 +107,7 @@ async fn a_refused_request_does_not_use_up_its_key() {
     let api = Api::start().await;
     let (user, supplier) = (api.user().await, api.supplier().await);
     let product = api.draft(&supplier).await;
-    let order = || {
-        api.post("/orders")
-            .user(&user)
-            .header(KEY, "k")
-            .json(&new_order(&product))
-    };
+    let order = || api.post("/orders").user(&user).header(KEY, "k").json(&new_order(&product));
     api.refuses(order(), 409, "STATE_CONFLICT").await;
     api.act(&supplier, &product, "publish").await;
     assert_eq!(order().await.is(201).header(REPLAYED), None);
@@ -153,12 +118,7 @@ async fn a_refused_request_does_not_use_up_its_key() {
 async fn callers_do_not_share_their_keys() {
     let api = Api::start().await;
     let (one, other) = (api.user().await, api.user().await);
-    let send = |user: &Value| {
-        api.post("/posts")
-            .user(user)
-            .header(KEY, "k")
-            .json(&new_post())
-    };
+    let send = |user: &Value| api.post("/posts").user(user).header(KEY, "k").json(&new_post());
     let first = send(&one).await.is(201).json();
     let second = send(&other).await.is(201).json();
     assert_ne!(id(&first), id(&second));
@@ -173,11 +133,7 @@ async fn keys_have_rules_and_keep_the_password() {
         let details = api.refuses(call, 422, "VALIDATION_ERROR").await;
         assert!(details[KEY].is_string(), "{details}");
     }
-    let twice = api
-        .post("/users")
-        .header(KEY, "a")
-        .header(KEY, "b")
-        .json(&new_user());
+    let twice = api.post("/users").header(KEY, "a").header(KEY, "b").json(&new_user());
     api.refuses(twice, 422, "VALIDATION_ERROR").await;
 
     let longest = "k".repeat(255);
@@ -187,16 +143,10 @@ async fn keys_have_rules_and_keep_the_password() {
     // The fingerprint leaves the password out, so it cannot be guessed from there.
     let mut other = body.clone();
     other["password"] = json!("another password");
-    is_replay(
-        &api.post("/users").header(KEY, &longest).json(&other).await,
-        &first,
-    );
+    is_replay(&api.post("/users").header(KEY, &longest).json(&other).await, &first);
     // Nor does the order of the fields make another request.
     let text = format!(" {}", serde_json::to_string_pretty(&body).unwrap());
-    is_replay(
-        &api.post("/users").header(KEY, &longest).bytes(text).await,
-        &first,
-    );
+    is_replay(&api.post("/users").header(KEY, &longest).bytes(text).await, &first);
     let kept = api.database.all("idempotency_keys").await;
     assert_eq!(kept.len(), 1);
     assert!(!kept[0].to_string().contains("password"), "{}", kept[0]);
@@ -218,14 +168,7 @@ async fn keys_are_forgotten_after_a_day() {
         }
     }
     assert_eq!(lives.map(|time| time.as_secs()), Some(24 * 60 * 60));
-    api.post("/users")
-        .header(KEY, "k")
-        .json(&new_user())
-        .await
-        .is(201);
+    api.post("/users").header(KEY, "k").json(&new_user()).await.is(201);
     let kept = &api.database.all("idempotency_keys").await[0];
-    assert!(
-        kept.get_datetime("created_at").is_ok(),
-        "a date, or it would stay: {kept}"
-    );
+    assert!(kept.get_datetime("created_at").is_ok(), "a date, or it would stay: {kept}");
 }

@@ -33,13 +33,7 @@ fn with(mut document: Document, more: Document) -> Document {
 /// else with any, and with fields that nobody knows any more.
 async fn leave_behind(database: &Database) -> Legacy {
     let ids = || ObjectId::new();
-    let legacy = Legacy {
-        user: ids(),
-        supplier: ids(),
-        product: ids(),
-        order: ids(),
-        post: ids(),
-    };
+    let legacy = Legacy { user: ids(), supplier: ids(), product: ids(), order: ids(), post: ids() };
     let user = doc! {
     "version": 1, "password_hash": BCRYPT, "deleted_at": null, "loyalty": { "points": 7 },
     "contact_info": { "primary_email": "old@example.com", "additional_emails": [], "phone": null },
@@ -79,11 +73,7 @@ async fn leave_behind(database: &Database) -> Legacy {
         ("orders", legacy.order, order),
         ("posts", legacy.post, post),
     ] {
-        database
-            .collection(collection)
-            .insert_one(with(common(id), fields))
-            .await
-            .unwrap();
+        database.collection(collection).insert_one(with(common(id), fields)).await.unwrap();
     }
     legacy
 }
@@ -106,24 +96,9 @@ async fn a_database_of_the_python_system_is_taken_over() {
     let (user, supplier) = (of(legacy.user), of(legacy.supplier));
     let changes = [
         (documents::user(), legacy.user, json!({ "bio": "New" }), 1),
-        (
-            documents::supplier(),
-            legacy.supplier,
-            json!({ "dba_name": "New" }),
-            0,
-        ),
-        (
-            documents::product(),
-            legacy.product,
-            json!({ "brand": "New" }),
-            0,
-        ),
-        (
-            documents::post(),
-            legacy.post,
-            json!({ "text_content": "New" }),
-            0,
-        ),
+        (documents::supplier(), legacy.supplier, json!({ "dba_name": "New" }), 0),
+        (documents::product(), legacy.product, json!({ "brand": "New" }), 0),
+        (documents::post(), legacy.post, json!({ "text_content": "New" }), 0),
     ];
     for (domain, entity, change, version) in changes {
         let path = format!("/{}/{entity}", domain.collection);
@@ -131,69 +106,28 @@ async fn a_database_of_the_python_system_is_taken_over() {
         domain.check(&before);
         assert_eq!(before["version"], version, "{path}");
         assert_eq!(before["created_at"], "2023-11-14T22:13:20.123Z");
-        let list = api
-            .get(format!("/{}", domain.collection))
-            .await
-            .is(200)
-            .json();
+        let list = api.get(format!("/{}", domain.collection)).await.is(200).json();
         assert_eq!(list, json!([before]));
 
-        let stored = api
-            .database
-            .stored(domain.collection, &entity.to_hex())
-            .await
-            .unwrap();
-        let answer = api
-            .patch(&path)
-            .user(&user)
-            .supplier(&supplier)
-            .json(&change)
-            .await;
+        let stored = api.database.stored(domain.collection, &entity.to_hex()).await.unwrap();
+        let answer = api.patch(&path).user(&user).supplier(&supplier).json(&change).await;
         let changed = answer.is(200).json();
         assert_eq!(changed["version"], version + 1, "{path}");
         let event = api.database.event_of(&answer).await;
         event.carries(&format!("{}.updated", domain.topic), &changed);
-        assert!(
-            !event.payload.to_string().contains("revision_id"),
-            "{event:?}"
-        );
+        assert!(!event.payload.to_string().contains("revision_id"), "{event:?}");
 
-        let kept = api
-            .database
-            .stored(domain.collection, &entity.to_hex())
-            .await
-            .unwrap();
-        for field in [
-            "revision_id",
-            "password_hash",
-            "banking_info",
-            "loyalty",
-            "rating",
-        ] {
-            assert_eq!(
-                kept.get(field),
-                stored.get(field),
-                "{field} of {path} stays"
-            );
+        let kept = api.database.stored(domain.collection, &entity.to_hex()).await.unwrap();
+        for field in ["revision_id", "password_hash", "banking_info", "loyalty", "rating"] {
+            assert_eq!(kept.get(field), stored.get(field), "{field} of {path} stays");
         }
         let answered = api.get(&path).await.is(200).text.clone();
-        assert!(
-            !answered.contains("revision_id") && !answered.contains("$2b$"),
-            "{answered}"
-        );
+        assert!(!answered.contains("revision_id") && !answered.contains("$2b$"), "{answered}");
     }
-    let post = api
-        .get(format!("/posts/{}", legacy.post))
-        .await
-        .is(200)
-        .json();
+    let post = api.get(format!("/posts/{}", legacy.post)).await.is(200).json();
     assert_eq!(post["author"]["author_type"], "leader");
-    let own = api
-        .get(format!("/suppliers/{}", legacy.supplier))
-        .supplier(&supplier)
-        .await
-        .is(200)
-        .json();
+    let own =
+        api.get(format!("/suppliers/{}", legacy.supplier)).supplier(&supplier).await.is(200).json();
     assert_eq!(own["banking_info"]["account_number_last4"], "last4-secret");
 }
 
@@ -204,52 +138,26 @@ async fn what_the_python_system_left_goes_on_living() {
     let api = Api::on(database).await;
     let (user, supplier, product) = (of(legacy.user), of(legacy.supplier), of(legacy.product));
 
-    let order = api
-        .get(format!("/orders/{}", legacy.order))
-        .user(&user)
-        .await
-        .is(200)
-        .json();
+    let order = api.get(format!("/orders/{}", legacy.order)).user(&user).await.is(200).json();
     documents::order().check(&order);
-    let cancelled = api
-        .post(format!("/orders/{}/cancel", legacy.order))
-        .user(&user)
-        .await;
+    let cancelled = api.post(format!("/orders/{}/cancel", legacy.order)).user(&user).await;
     assert_eq!(cancelled.is(200).json()["version"], 1);
-    api.post("/orders")
-        .user(&user)
-        .json(&new_order(&product))
-        .await
-        .is(201);
-    api.post("/posts")
-        .user(&user)
-        .json(&new_post())
-        .await
-        .is(201);
-    api.post("/products")
-        .supplier(&supplier)
-        .json(&new_product())
-        .await
-        .is(201);
+    api.post("/orders").user(&user).json(&new_order(&product)).await.is(201);
+    api.post("/posts").user(&user).json(&new_post()).await.is(201);
+    api.post("/products").supplier(&supplier).json(&new_product()).await.is(201);
 
     let mut taken = new_user();
     for address in ["old@example.com", "OLD@example.com"] {
         taken["email"] = json!(address);
-        api.refuses(api.post("/users").json(&taken), 409, "DUPLICATE_RESOURCE")
-            .await;
+        api.refuses(api.post("/users").json(&taken), 409, "DUPLICATE_RESOURCE").await;
     }
     let answer = api.delete(format!("/suppliers/{}", legacy.supplier)).await;
     let event = api.database.event_of(answer.is(204)).await;
     event.tells_deletion("supplier", &legacy.supplier.to_hex(), 1);
     let events = api.database.events_of(&legacy.product.to_hex()).await;
-    events
-        .last()
-        .unwrap()
-        .tells_deletion("product", &legacy.product.to_hex(), 1);
+    events.last().unwrap().tells_deletion("product", &legacy.product.to_hex(), 1);
     api.delete(format!("/users/{}", legacy.user)).await.is(204);
-    api.get(format!("/users/{}", legacy.user))
-        .await
-        .refused(404, "RESOURCE_NOT_FOUND");
+    api.get(format!("/users/{}", legacy.user)).await.refused(404, "RESOURCE_NOT_FOUND");
 }
 
 /// A second start, or a second instance, finds everything in place.

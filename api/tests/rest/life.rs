@@ -27,13 +27,7 @@ pub struct Step {
 }
 
 pub fn step(method: Method, suffix: &'static str, event: &'static str) -> Step {
-    Step {
-        method,
-        suffix,
-        body: None,
-        event,
-        expected: vec![],
-    }
+    Step { method, suffix, body: None, event, expected: vec![] }
 }
 
 impl Step {
@@ -65,11 +59,7 @@ pub async fn live(api: &Api, domain: Domain, caller: Caller, steps: Vec<Step>) {
     let mut before: Option<Value> = None;
     let mut events = api.database.events().await.len();
     for (version, step) in (1..).zip(steps) {
-        let subject = before
-            .as_ref()
-            .map(id)
-            .map(|id| format!("/{id}"))
-            .unwrap_or_default();
+        let subject = before.as_ref().map(id).map(|id| format!("/{id}")).unwrap_or_default();
         let path = format!("/{}{subject}{}", domain.collection, step.suffix);
         let mut call = caller.makes(api.call(step.method.clone(), &path), before.as_ref());
         if let Some(body) = &step.body {
@@ -77,12 +67,7 @@ pub async fn live(api: &Api, domain: Domain, caller: Caller, steps: Vec<Step>) {
         }
         let answer = call.await;
         events += 1;
-        assert_eq!(
-            api.database.events().await.len(),
-            events,
-            "{}: one event",
-            answer.what
-        );
+        assert_eq!(api.database.events().await.len(), events, "{}: one event", answer.what);
         let event = api.database.event_of(&answer).await;
 
         if step.method == Method::DELETE {
@@ -98,12 +83,7 @@ pub async fn live(api: &Api, domain: Domain, caller: Caller, steps: Vec<Step>) {
         domain.check(&document);
         assert_eq!(document["version"], version, "{}", answer.what);
         for (pointer, value) in &step.expected {
-            assert_eq!(
-                document.pointer(pointer),
-                Some(value),
-                "{} of {document:#}",
-                pointer
-            );
+            assert_eq!(document.pointer(pointer), Some(value), "{} of {document:#}", pointer);
         }
         if let Some(before) = &before {
             assert_eq!(document["created_at"], before["created_at"]);
@@ -113,16 +93,10 @@ pub async fn live(api: &Api, domain: Domain, caller: Caller, steps: Vec<Step>) {
 
         let mut public = document.clone();
         public.as_object_mut().unwrap().remove("banking_info");
-        let stored = api
-            .database
-            .stored(domain.collection, id(&document))
-            .await
-            .unwrap();
+        let stored = api.database.stored(domain.collection, id(&document)).await.unwrap();
         assert_eq!(domain.answered(stored), public, "stored as answered");
-        let read = caller.makes(
-            api.get(format!("/{}/{}", domain.collection, id(&document))),
-            Some(&document),
-        );
+        let read = caller
+            .makes(api.get(format!("/{}/{}", domain.collection, id(&document))), Some(&document));
         assert_eq!(read.await.is(200).json(), document, "read as answered");
         before = Some(document);
     }

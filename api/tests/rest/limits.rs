@@ -9,11 +9,7 @@ use crate::harness::Api;
 
 /// Asserts that exactly `documents` are in the collection, and `events` in the outbox.
 pub async fn holds(api: &Api, collection: &str, documents: usize, events: usize) {
-    assert_eq!(
-        api.database.all(collection).await.len(),
-        documents,
-        "{collection}"
-    );
+    assert_eq!(api.database.all(collection).await.len(), documents, "{collection}");
     assert_eq!(api.database.events().await.len(), events, "events");
 }
 
@@ -30,13 +26,9 @@ async fn users() {
     let created = probe(&create, new_user, |body| api.post("/users").json(body), 201).await;
     holds(&api, "users", created, created).await;
 
-    let user = api.database.all("users").await[0]
-        .get_object_id("_id")
-        .unwrap();
+    let user = api.database.all("users").await[0].get_object_id("_id").unwrap();
     let update = [
-        text("/display_name", 1, 100)
-            .refuses(json!("  "))
-            .optional(),
+        text("/display_name", 1, 100).refuses(json!("  ")).optional(),
         text("/phone", 0, 20).optional(),
         text("/bio", 0, 500).optional(),
         any_text("/avatar").optional(),
@@ -67,13 +59,7 @@ async fn suppliers() {
         any_text("/contact_info/primary_phone"),
         any_text("/contact_info/contact_person_name").optional(),
         any_text("/contact_info/contact_person_email").optional(),
-        list(
-            "/contact_info/additional_emails",
-            0,
-            None,
-            &json!("x@example.com"),
-        )
-        .with_default(),
+        list("/contact_info/additional_emails", 0, None, &json!("x@example.com")).with_default(),
         text("/company_info/legal_name", 2, 200),
         text("/company_info/dba_name", 0, 200).optional(),
         any_text("/business_info/timezone").optional(),
@@ -88,18 +74,10 @@ async fn suppliers() {
         "/company_info/business_address/country",
     ]));
     create.push(country("/company_info/shipping_address/country"));
-    let created = probe(
-        &create,
-        new_supplier,
-        |body| api.post("/suppliers").json(body),
-        201,
-    )
-    .await;
+    let created = probe(&create, new_supplier, |body| api.post("/suppliers").json(body), 201).await;
     holds(&api, "suppliers", created, created).await;
 
-    let supplier = api.database.all("suppliers").await[0]
-        .get_object_id("_id")
-        .unwrap();
+    let supplier = api.database.all("suppliers").await[0].get_object_id("_id").unwrap();
     let update = [
         any_text("/primary_phone").optional(),
         text("/legal_name", 2, 200).optional(),
@@ -121,9 +99,7 @@ async fn orders() {
     let mut create = vec![
         list("/items", 1, Some(20), &line),
         int("/items/0/quantity", 1, Some(99)),
-        any_text("/items/0/product_id")
-            .refuses(json!("zz"))
-            .only(&product["id"]),
+        any_text("/items/0/product_id").refuses(json!("zz")).only(&product["id"]),
         text("/shipping_address/recipient_name", 1, 200),
         text("/shipping_address/phone", 0, 20).optional(),
     ];
@@ -146,22 +122,14 @@ async fn lists_do_not_stand_for_objects() {
     let api = Api::start().await;
     let user = api.user().await;
     let list = json!(["a@example.com", "a password", "Ada", null, null]);
-    api.refuses(api.post("/users").json(&list), 422, "VALIDATION_ERROR")
-        .await;
+    api.refuses(api.post("/users").json(&list), 422, "VALIDATION_ERROR").await;
     let path = format!("/users/{}", id(&user));
-    api.refuses(api.patch(path).json(&json!([])), 422, "VALIDATION_ERROR")
-        .await;
-    for field in [
-        "contact_info",
-        "company_info",
-        "business_info",
-        "banking_info",
-    ] {
+    api.refuses(api.patch(path).json(&json!([])), 422, "VALIDATION_ERROR").await;
+    for field in ["contact_info", "company_info", "business_info", "banking_info"] {
         let mut body = new_supplier();
         body[field] = json!([]);
-        let details = api
-            .refuses(api.post("/suppliers").json(&body), 422, "VALIDATION_ERROR")
-            .await;
+        let details =
+            api.refuses(api.post("/suppliers").json(&body), 422, "VALIDATION_ERROR").await;
         assert!(details[field].is_string(), "{details}");
     }
 }
@@ -174,9 +142,7 @@ async fn reasons_for_cancelling() {
     let product = api.active_product(&supplier).await;
     let cancel = async |body: Option<&Value>| {
         let order = api.order(&user, &product).await;
-        let call = api
-            .post(format!("/orders/{}/cancel", id(&order)))
-            .user(&user);
+        let call = api.post(format!("/orders/{}/cancel", id(&order))).user(&user);
         let call = match body {
             Some(body) => call.json(body),
             None => call,
@@ -200,10 +166,7 @@ async fn reasons_for_cancelling() {
         let (order, call) = cancel(Some(&refused)).await;
         api.refuses(call, 422, "VALIDATION_ERROR").await;
         let path = format!("/orders/{}", id(&order));
-        assert_eq!(
-            api.get(path).user(&user).await.is(200).json()["status"],
-            "pending"
-        );
+        assert_eq!(api.get(path).user(&user).await.is(200).json()["status"], "pending");
     }
 }
 
@@ -235,9 +198,7 @@ async fn posts() {
     let created = probe(&create, new_post, send, 201).await;
     holds(&api, "posts", created, 1 + created).await;
 
-    let post = api.database.all("posts").await[0]
-        .get_object_id("_id")
-        .unwrap();
+    let post = api.database.all("posts").await[0].get_object_id("_id").unwrap();
     let mut update = vec![text("/text_content", 1, 5000).optional()];
     update.extend(parts());
     let change = |body: &Value| api.patch(format!("/posts/{post}")).user(&user).json(body);

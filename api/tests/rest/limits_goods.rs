@@ -75,9 +75,7 @@ async fn products() {
     let created = probe(&create, new_product, send, 201).await;
     holds(&api, "products", created, 1 + created).await;
 
-    let product = api.database.all("products").await[0]
-        .get_object_id("_id")
-        .unwrap();
+    let product = api.database.all("products").await[0].get_object_id("_id").unwrap();
     let mut update = vec![
         text("/name", 1, 200).optional(),
         text("/short_description", 0, 500).optional(),
@@ -127,22 +125,10 @@ async fn variants_may_be_called_anything_that_can_be_stored() {
     for name in ["a.b", "$price", " ", "ü/ñ", "_id", "$set", "a\"b\\c"] {
         let mut body = new_product();
         body["variants"] = json!({ name: variant("V", 5) });
-        let product = api
-            .post("/products")
-            .supplier(&supplier)
-            .json(&body)
-            .await
-            .is(201)
-            .json();
+        let product = api.post("/products").supplier(&supplier).json(&body).await.is(201).json();
         assert_eq!(product["variants"], body["variants"], "{name:?}");
         let path = format!("/products/{}", id(&product));
-        let changed = api
-            .patch(&path)
-            .supplier(&supplier)
-            .json(&body)
-            .await
-            .is(200)
-            .json();
+        let changed = api.patch(&path).supplier(&supplier).json(&body).await.is(200).json();
         assert_eq!(changed["variants"], body["variants"], "{name:?}");
         assert_eq!(api.get(&path).await.is(200).json(), changed);
     }

@@ -10,18 +10,11 @@ use crate::harness::Api;
 /// The ids of a list, in its order.
 async fn ids(call: Call) -> Vec<String> {
     let list = call.await.is(200).json();
-    list.as_array()
-        .unwrap()
-        .iter()
-        .map(|each| id(each).to_owned())
-        .collect()
+    list.as_array().unwrap().iter().map(|each| id(each).to_owned()).collect()
 }
 
 pub fn ids_of<'a>(documents: impl IntoIterator<Item = &'a Value>) -> Vec<String> {
-    documents
-        .into_iter()
-        .map(|each| id(each).to_owned())
-        .collect()
+    documents.into_iter().map(|each| id(each).to_owned()).collect()
 }
 
 /// Some of each domain, and their ids in the order in which its list must show them.
@@ -73,11 +66,7 @@ pub async fn copy(api: &Api, collection: &str, id: &str, number: usize) -> Strin
     if document.contains_key("order_number") {
         document.insert("order_number", copy.to_hex());
     }
-    api.database
-        .collection(collection)
-        .insert_one(document)
-        .await
-        .unwrap();
+    api.database.collection(collection).insert_one(document).await.unwrap();
     copy.to_hex()
 }
 
@@ -120,35 +109,20 @@ async fn products_by_status_category_and_supplier() {
     let (one, other) = (api.supplier().await, api.supplier().await);
     let mut fashion = new_product();
     fashion["category"] = json!("fashion");
-    let draft = api
-        .post("/products")
-        .supplier(&one)
-        .json(&fashion)
-        .await
-        .is(201)
-        .json();
+    let draft = api.post("/products").supplier(&one).json(&fashion).await.is(201).json();
     let active = api.active_product(&one).await;
     let sold_out = api.active_product(&other).await;
     api.act(&other, &sold_out, "mark-out-of-stock").await;
     let gone = api.draft(&other).await;
-    api.delete(format!("/products/{}", id(&gone)))
-        .supplier(&other)
-        .await
-        .is(204);
+    api.delete(format!("/products/{}", id(&gone))).supplier(&other).await.is(204);
 
-    let (one, other) = (
-        format!("supplier_id={}", id(&one)),
-        format!("supplier_id={}", id(&other)),
-    );
+    let (one, other) = (format!("supplier_id={}", id(&one)), format!("supplier_id={}", id(&other)));
     let cases: Vec<(String, Vec<&Value>)> = vec![
         (String::new(), vec![&sold_out, &active, &draft]),
         ("status=draft".to_owned(), vec![&draft]),
         ("status=draft,active".to_owned(), vec![&active, &draft]),
         ("status=draft%2C%20active".to_owned(), vec![&active, &draft]),
-        (
-            "status=active,out_of_stock,discontinued".to_owned(),
-            vec![&sold_out, &active],
-        ),
+        ("status=active,out_of_stock,discontinued".to_owned(), vec![&sold_out, &active]),
         ("status=deleted".to_owned(), vec![]),
         ("status=deleted,draft".to_owned(), vec![&draft]),
         ("category=fashion".to_owned(), vec![&draft]),
@@ -156,19 +130,12 @@ async fn products_by_status_category_and_supplier() {
         (one.clone(), vec![&active, &draft]),
         (other.clone(), vec![&sold_out]),
         (format!("supplier_id={}", "0".repeat(24)), vec![]),
-        (
-            format!("{one}&status=active&category=home_garden"),
-            vec![&active],
-        ),
+        (format!("{one}&status=active&category=home_garden"), vec![&active]),
         (format!("{one}&status=active&category=fashion"), vec![]),
         (format!("{one}&skip=1&limit=1"), vec![&draft]),
     ];
     for (query, expected) in cases {
-        assert_eq!(
-            ids(api.get(format!("/products?{query}"))).await,
-            ids_of(expected),
-            "{query}"
-        );
+        assert_eq!(ids(api.get(format!("/products?{query}"))).await, ids_of(expected), "{query}");
     }
     for (query, field) in [
         ("status=unknown", "status"),
@@ -190,44 +157,21 @@ async fn orders_are_the_callers_own() {
     let first = api.order(&one, &product).await;
     let foreign = api.order(&other, &product).await;
     let second = api.order(&one, &product).await;
-    api.post(format!("/orders/{}/cancel", id(&first)))
-        .user(&one)
-        .await
-        .is(200);
-    let confirmed = api
-        .post("/orders")
-        .user(&one)
-        .json(&new_order(&product))
-        .await
-        .is(201)
-        .json();
-    api.database
-        .set("orders", id(&confirmed), "status", "confirmed")
-        .await;
+    api.post(format!("/orders/{}/cancel", id(&first))).user(&one).await.is(200);
+    let confirmed = api.post("/orders").user(&one).json(&new_order(&product)).await.is(201).json();
+    api.database.set("orders", id(&confirmed), "status", "confirmed").await;
 
     let list = |query: &str| ids(api.get(format!("/orders{query}")).user(&one));
     assert_eq!(list("").await, ids_of([&confirmed, &second, &first]));
     assert_eq!(list("?status=pending").await, ids_of([&second]));
-    assert_eq!(
-        list("?status=cancelled,confirmed").await,
-        ids_of([&confirmed, &first])
-    );
+    assert_eq!(list("?status=cancelled,confirmed").await, ids_of([&confirmed, &first]));
     assert!(list("?status=refunded").await.is_empty());
-    assert_eq!(
-        ids(api.get("/orders").user(&other)).await,
-        ids_of([&foreign])
-    );
+    assert_eq!(ids(api.get("/orders").user(&other)).await, ids_of([&foreign]));
     let nobody = json!({ "id": "0".repeat(24) });
     assert!(ids(api.get("/orders").user(&nobody)).await.is_empty());
-    api.get("/orders?status=unknown")
-        .user(&one)
-        .await
-        .names("status");
+    api.get("/orders?status=unknown").user(&one).await.names("status");
     let path = format!("/orders/{}", id(&foreign));
-    api.get(path)
-        .user(&one)
-        .await
-        .refused(404, "RESOURCE_NOT_FOUND");
+    api.get(path).user(&one).await.refused(404, "RESOURCE_NOT_FOUND");
 }
 
 #[tokio::test]
@@ -239,32 +183,16 @@ async fn posts_are_shown_once_published_and_until_deleted() {
     let foreign = api.post_by(&other).await;
     let hidden = api.draft_post(&one).await;
     let gone = api.post_by(&one).await;
-    api.delete(format!("/posts/{}", id(&gone)))
-        .user(&one)
-        .await
-        .is(204);
-    api.post(format!("/posts/{}/publish", id(&late)))
-        .user(&one)
-        .await
-        .is(200);
+    api.delete(format!("/posts/{}", id(&gone))).user(&one).await.is(204);
+    api.post(format!("/posts/{}/publish", id(&late))).user(&one).await.is(200);
 
-    assert_eq!(
-        ids(api.get("/posts")).await,
-        ids_of([&late, &foreign, &first]),
-        "newest published"
-    );
+    assert_eq!(ids(api.get("/posts")).await, ids_of([&late, &foreign, &first]), "newest published");
     let by = |author: &Value| format!("/posts?author_id={}", id(author));
     assert_eq!(ids(api.get(by(&one))).await, ids_of([&late, &first]));
     assert_eq!(ids(api.get(by(&other))).await, ids_of([&foreign]));
     assert!(ids(api.get(by(&hidden))).await.is_empty());
     api.get("/posts?author_id=me").await.names("author_id");
-    assert_eq!(
-        api.get(format!("/posts/{}", id(&hidden)))
-            .await
-            .is(200)
-            .json(),
-        hidden
-    );
+    assert_eq!(api.get(format!("/posts/{}", id(&hidden))).await.is(200).json(), hidden);
 }
 
 #[tokio::test]
@@ -274,8 +202,6 @@ async fn deleted_users_and_suppliers_are_not_listed() {
     api.delete(format!("/users/{}", id(&gone))).await.is(204);
     assert_eq!(ids(api.get("/users")).await, ids_of([&kept]));
     let (kept, gone) = (api.supplier().await, api.supplier().await);
-    api.delete(format!("/suppliers/{}", id(&gone)))
-        .await
-        .is(204);
+    api.delete(format!("/suppliers/{}", id(&gone))).await.is(204);
     assert_eq!(ids(api.get("/suppliers")).await, ids_of([&kept]));
 }

@@ -23,10 +23,7 @@ async fn a_user_is_created_updated_and_deleted() {
             .gives("/contact_info/phone", "+44 20 7946 0000")
             .gives("/profile/display_name", "Ada")
             .gives("/profile/bio", "Counts.")
-            .gives(
-                "/profile/avatar",
-                "https://cdn.example.com/avatars/default.jpg",
-            )
+            .gives("/profile/avatar", "https://cdn.example.com/avatars/default.jpg")
             .gives("/profile/date_of_birth", Value::Null)
             .gives("/deleted_at", Value::Null),
         step(Method::PATCH, "", "user.updated")
@@ -46,16 +43,10 @@ async fn a_user_is_created_updated_and_deleted() {
     live(&api, documents::user(), Caller::Nobody, steps).await;
 
     let stored = &api.database.all("users").await[0];
-    assert!(
-        stored.get_datetime("deleted_at").is_ok(),
-        "kept, but marked: {stored}"
-    );
+    assert!(stored.get_datetime("deleted_at").is_ok(), "kept, but marked: {stored}");
     assert_eq!(stored.get_i64("version").unwrap(), 4);
     let hash = stored.get_str("password_hash").unwrap();
-    assert!(
-        hash.starts_with("$argon2id$") && !hash.contains(PASSWORD),
-        "{hash}"
-    );
+    assert!(hash.starts_with("$argon2id$") && !hash.contains(PASSWORD), "{hash}");
 }
 
 #[tokio::test]
@@ -70,10 +61,7 @@ async fn a_supplier_is_created_updated_and_deleted() {
         step(Method::POST, "", "supplier.created")
             .body(body.clone())
             .gives("/contact_info/primary_email", "sales@turingtools.example")
-            .gives(
-                "/contact_info/additional_emails",
-                json!(["sales@example.com"]),
-            )
+            .gives("/contact_info/additional_emails", json!(["sales@example.com"]))
             .gives("/company_info/business_address/country", "GB")
             .gives(
                 "/company_info/shipping_address",
@@ -93,10 +81,7 @@ async fn a_supplier_is_created_updated_and_deleted() {
         step(Method::DELETE, "", "supplier.deleted"),
     ];
     live(&api, documents::supplier(), Caller::Itself, steps).await;
-    assert!(
-        api.database.all("suppliers").await.is_empty(),
-        "the document is removed"
-    );
+    assert!(api.database.all("suppliers").await.is_empty(), "the document is removed");
 }
 
 #[tokio::test]
@@ -113,10 +98,7 @@ async fn a_product_goes_through_all_its_states() {
             .body(body.clone())
             .gives("/supplier_id", supplier["id"].clone())
             .gives("/supplier_info/name", "Turing Tools Ltd")
-            .gives(
-                "/metadata",
-                json!({ "base_sku": "KET-1", "brand": "Turing" }),
-            )
+            .gives("/metadata", json!({ "base_sku": "KET-1", "brand": "Turing" }))
             .gives("/variants", body["variants"].clone())
             .gives("/topic_descriptions", body["topic_descriptions"].clone())
             .gives("/stock_locations", body["stock_locations"].clone())
@@ -145,19 +127,9 @@ async fn a_product_goes_through_all_its_states() {
         step(Method::POST, "/restore", "product.restored").gives("/status", "draft"),
         step(Method::DELETE, "", "product.deleted"),
     ];
-    live(
-        &api,
-        documents::product(),
-        Caller::Supplier(supplier),
-        steps,
-    )
-    .await;
+    live(&api, documents::product(), Caller::Supplier(supplier), steps).await;
     let stored = &api.database.all("products").await[0];
-    assert_eq!(
-        stored.get_str("status").unwrap(),
-        "deleted",
-        "kept, but terminal"
-    );
+    assert_eq!(stored.get_str("status").unwrap(), "deleted", "kept, but terminal");
 }
 
 #[tokio::test]
@@ -170,10 +142,7 @@ async fn an_order_is_placed_and_cancelled() {
             .body(new_order(&product))
             .gives("/status", "pending")
             .gives("/customer/user_id", user["id"].clone())
-            .gives(
-                "/customer/email",
-                user["contact_info"]["primary_email"].clone(),
-            )
+            .gives("/customer/email", user["contact_info"]["primary_email"].clone())
             .gives("/customer/display_name", "Ada Lovelace")
             .gives("/items/0/item_id", "item_1"),
         step(Method::POST, "/cancel", "order.cancelled")

@@ -24,30 +24,17 @@ async fn refuses_everything(server: &Server) {
         (Method::POST, "/suppliers".to_owned(), new_supplier()),
         (Method::POST, "/products".to_owned(), new_product()),
         (Method::POST, "/posts".to_owned(), new_post()),
-        (
-            Method::PATCH,
-            format!("/users/{one}"),
-            json!({ "bio": "x" }),
-        ),
+        (Method::PATCH, format!("/users/{one}"), json!({ "bio": "x" })),
         (Method::DELETE, format!("/suppliers/{one}"), json!({})),
         (Method::GET, "/users".to_owned(), json!({})),
         (Method::GET, format!("/orders/{one}"), json!({})),
     ];
     let send = |(method, path, body): (Method, String, Value)| {
-        let call = server
-            .call(method, path)
-            .user(&caller)
-            .supplier(&caller)
-            .json(&body);
+        let call = server.call(method, path).user(&caller).supplier(&caller).json(&body);
         async {
             let asked = Instant::now();
             let answer = call.await;
-            assert!(
-                asked.elapsed() < AT_MOST,
-                "{} took {:?}",
-                answer.what,
-                asked.elapsed()
-            );
+            assert!(asked.elapsed() < AT_MOST, "{} took {:?}", answer.what, asked.elapsed());
             unavailable(&answer);
         }
     };
@@ -56,18 +43,10 @@ async fn refuses_everything(server: &Server) {
 
 fn unavailable(answer: &Answer) {
     answer.refused(503, "INTERNAL_ERROR");
-    let wait: u64 = answer
-        .header("retry-after")
-        .expect("Retry-After")
-        .parse()
-        .unwrap();
+    let wait: u64 = answer.header("retry-after").expect("Retry-After").parse().unwrap();
     assert!((1..=60).contains(&wait), "{wait}");
     for internal in ["127.0.0.1", "mongo", "Mongo", "replica", "Kind"] {
-        assert!(
-            !answer.text.contains(internal),
-            "{internal} leaks into {}",
-            answer.text
-        );
+        assert!(!answer.text.contains(internal), "{internal} leaks into {}", answer.text);
     }
 }
 
@@ -78,20 +57,13 @@ async fn awaits_mongodb(server: &Server) {
         let state = &report["dependencies"]["mongodb"]["state"];
         assert!(*state == "waiting" || *state == "down", "{path}: {report}");
     }
-    assert_eq!(
-        server.call(Method::GET, "/").await.is(200).json()["status"],
-        "degraded"
-    );
+    assert_eq!(server.call(Method::GET, "/").await.is(200).json()["status"], "degraded");
 }
 
 #[tokio::test]
 async fn without_mongodb_everything_is_answered_503() {
     // A port that nobody listens on, because it was ours a moment ago.
-    let closed = TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
     let server = Server::start(&format!("mongodb://{closed}/?replicaSet=rs0"), "never_made").await;
     awaits_mongodb(&server).await;
     refuses_everything(&server).await;
@@ -105,35 +77,20 @@ async fn it_serves_again_once_mongodb_is_back() {
     let proxy = Proxy::start().await;
     let server = Server::start(&proxy.url(), &database.name).await;
     server.until_ready().await;
-    let before = server
-        .call(Method::POST, "/users")
-        .json(&new_user())
-        .await
-        .is(201)
-        .json();
+    let before = server.call(Method::POST, "/users").json(&new_user()).await.is(201).json();
 
     proxy.cut();
     refuses_everything(&server).await;
     server
-        .until("/ready notices", async || {
-            server.call(Method::GET, "/ready").await.status == 503
-        })
+        .until("/ready notices", async || server.call(Method::GET, "/ready").await.status == 503)
         .await;
     awaits_mongodb(&server).await;
 
     proxy.mend();
     server.until_ready().await;
     let list = server.call(Method::GET, "/users").await.is(200).json();
-    assert_eq!(
-        list,
-        json!([before]),
-        "nothing of what was refused is there"
-    );
-    server
-        .call(Method::POST, "/users")
-        .json(&new_user())
-        .await
-        .is(201);
+    assert_eq!(list, json!([before]), "nothing of what was refused is there");
+    server.call(Method::POST, "/users").json(&new_user()).await.is(201);
     assert_eq!(database.events().await.len(), 2);
 }
 

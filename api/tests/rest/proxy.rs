@@ -43,12 +43,7 @@ impl Proxy {
 
 async fn forward(mut client: TcpStream, mut way: watch::Receiver<bool>) {
     let url = mongodb_url();
-    let server = url
-        .trim_start_matches("mongodb://")
-        .split('/')
-        .next()
-        .unwrap()
-        .to_owned();
+    let server = url.trim_start_matches("mongodb://").split('/').next().unwrap().to_owned();
     let forwarding = async {
         let mut server = TcpStream::connect(server).await.unwrap();
         // Either side may hang up at any time: that is no failure of ours.

@@ -42,11 +42,8 @@ async fn one_of_twenty_gets_an_address() {
     let address = email();
     let create = |number: usize| {
         let mut body = new_user();
-        body["email"] = json!(if number.is_multiple_of(2) {
-            address.clone()
-        } else {
-            address.to_uppercase()
-        });
+        body["email"] =
+            json!(if number.is_multiple_of(2) { address.clone() } else { address.to_uppercase() });
         let call = api.post("/users").json(&body);
         async { call.await }
     };
@@ -79,19 +76,15 @@ async fn concurrent_changes_all_take_place() {
             async { call.await.is(200).json() }
         };
         let changed = join_all((0..CHANGES).map(change)).await;
-        let versions: HashSet<_> = changed
-            .iter()
-            .map(|each| each["version"].as_i64())
-            .collect();
+        let versions: HashSet<_> = changed.iter().map(|each| each["version"].as_i64()).collect();
         let expected: HashSet<_> = (2..CHANGES + 2).map(Some).collect();
         assert_eq!(versions, expected, "{collection}");
 
         let events = api.database.events_of(id(document)).await;
         assert_eq!(events.len() as i64, 1 + CHANGES, "{collection}");
         for answered in &changed {
-            let same = events
-                .iter()
-                .find(|event| Some(event.version) == answered["version"].as_i64());
+            let same =
+                events.iter().find(|event| Some(event.version) == answered["version"].as_i64());
             let topic = collection.trim_end_matches('s');
             same.unwrap().carries(&format!("{topic}.updated"), answered);
         }
@@ -106,11 +99,7 @@ async fn no_product_outlives_its_supplier() {
         let supplier = api.supplier().await;
         api.draft(&supplier).await;
         let create = || async {
-            let answer = api
-                .post("/products")
-                .supplier(&supplier)
-                .json(&new_product())
-                .await;
+            let answer = api.post("/products").supplier(&supplier).json(&new_product()).await;
             if answer.status != 201 {
                 answer.refused(404, "RESOURCE_NOT_FOUND");
             }
@@ -118,24 +107,13 @@ async fn no_product_outlives_its_supplier() {
         let delete = api.delete(format!("/suppliers/{}", id(&supplier)));
         let (_, deleted) = join(join_all((0..8).map(|_| create())), async { delete.await }).await;
         deleted.is(204);
-        let live = api
-            .get(format!("/products?supplier_id={}&limit=100", id(&supplier)))
-            .await;
+        let live = api.get(format!("/products?supplier_id={}&limit=100", id(&supplier))).await;
         assert_eq!(live.is(200).json(), json!([]), "round {round}");
     }
     let deletions = |topic: &str| format!("{topic}.deleted");
     let events = api.database.events().await;
-    let count = |kind: &str| {
-        events
-            .iter()
-            .filter(|event| event.event_type == kind)
-            .count()
-    };
-    assert_eq!(
-        count(&deletions("product")),
-        count("product.created"),
-        "each went once"
-    );
+    let count = |kind: &str| events.iter().filter(|event| event.event_type == kind).count();
+    assert_eq!(count(&deletions("product")), count("product.created"), "each went once");
     assert_eq!(count(&deletions("supplier")), 5);
 }
 
@@ -146,28 +124,13 @@ async fn a_product_is_deleted_once() {
     for _ in 0..5 {
         let supplier = api.supplier().await;
         let product = api.draft(&supplier).await;
-        let (path, whole) = (
-            format!("/products/{}", id(&product)),
-            format!("/suppliers/{}", id(&supplier)),
-        );
-        let alone = || async {
-            api.call(Method::DELETE, &path)
-                .supplier(&supplier)
-                .await
-                .status
-        };
+        let (path, whole) =
+            (format!("/products/{}", id(&product)), format!("/suppliers/{}", id(&supplier)));
+        let alone = || async { api.call(Method::DELETE, &path).supplier(&supplier).await.status };
         let all = async { api.delete(&whole).await.is(204).event_id() };
         let (statuses, _) = join(join_all((0..4).map(|_| alone())), all).await;
-        assert!(
-            statuses.iter().filter(|status| **status == 204).count() <= 1,
-            "{statuses:?}"
-        );
-        assert!(
-            statuses
-                .iter()
-                .all(|status| *status == 204 || *status == 404),
-            "{statuses:?}"
-        );
+        assert!(statuses.iter().filter(|status| **status == 204).count() <= 1, "{statuses:?}");
+        assert!(statuses.iter().all(|status| *status == 204 || *status == 404), "{statuses:?}");
         let events = api.database.events_of(id(&product)).await;
         assert_eq!(events.len(), 2, "created, deleted once: {events:?}");
     }

@@ -26,12 +26,7 @@ async fn reads_answer_documents_and_write_nothing() {
         (documents::post(), &post),
     ];
     for (domain, document) in domains {
-        let list = api
-            .get(format!("/{}", domain.collection))
-            .user(&user)
-            .await
-            .is(200)
-            .json();
+        let list = api.get(format!("/{}", domain.collection)).user(&user).await.is(200).json();
         assert_eq!(list, json!([document]), "a bare array");
         domain.check(&list[0]);
         let path = format!("/{}/{}", domain.collection, id(document));
@@ -42,11 +37,7 @@ async fn reads_answer_documents_and_write_nothing() {
         let upper = format!("/{}/{}", domain.collection, id(document).to_uppercase());
         assert_eq!(&api.get(upper).user(&user).await.is(200).json(), document);
     }
-    assert_eq!(
-        api.database.snapshot().await,
-        before,
-        "a read wrote something"
-    );
+    assert_eq!(api.database.snapshot().await, before, "a read wrote something");
 }
 
 #[tokio::test]
@@ -73,15 +64,8 @@ async fn metrics_count_requests_by_route() {
     api.get("/nobody/knows").await.is(404);
     let metrics = api.get("/metrics").await;
     metrics.is(200);
-    for wanted in [
-        "route=\"/users/{id}\",status=\"200\"",
-        "route=\"/users/{id}\",status=\"404\"",
-    ] {
-        assert!(
-            metrics.text.contains(wanted),
-            "{wanted} is not in {}",
-            metrics.text
-        );
+    for wanted in ["route=\"/users/{id}\",status=\"200\"", "route=\"/users/{id}\",status=\"404\""] {
+        assert!(metrics.text.contains(wanted), "{wanted} is not in {}", metrics.text);
     }
     assert!(!metrics.text.contains(id(&user)) && !metrics.text.contains("/nobody/knows"));
 }

@@ -21,16 +21,8 @@ type Requests = (&'static str, Needs, &'static [(Method, &'static str)]);
 
 /// All of the contract.
 const ON_ONE: [Requests; 5] = [
-    (
-        "users",
-        Needs::Nobody,
-        &[(Method::GET, ""), (Method::PATCH, ""), (Method::DELETE, "")],
-    ),
-    (
-        "suppliers",
-        Needs::Nobody,
-        &[(Method::GET, ""), (Method::PATCH, ""), (Method::DELETE, "")],
-    ),
+    ("users", Needs::Nobody, &[(Method::GET, ""), (Method::PATCH, ""), (Method::DELETE, "")]),
+    ("suppliers", Needs::Nobody, &[(Method::GET, ""), (Method::PATCH, ""), (Method::DELETE, "")]),
     (
         "products",
         Needs::Supplier,
@@ -44,20 +36,11 @@ const ON_ONE: [Requests; 5] = [
             (Method::POST, "/restore"),
         ],
     ),
-    (
-        "orders",
-        Needs::User,
-        &[(Method::GET, ""), (Method::POST, "/cancel")],
-    ),
+    ("orders", Needs::User, &[(Method::GET, ""), (Method::POST, "/cancel")]),
     (
         "posts",
         Needs::User,
-        &[
-            (Method::GET, ""),
-            (Method::PATCH, ""),
-            (Method::DELETE, ""),
-            (Method::POST, "/publish"),
-        ],
+        &[(Method::GET, ""), (Method::PATCH, ""), (Method::DELETE, ""), (Method::POST, "/publish")],
     ),
 ];
 
@@ -72,12 +55,8 @@ async fn what_is_not_there_is_not_found() {
     let (user, supplier) = (api.user().await, api.supplier().await);
     for (collection, _, requests) in ON_ONE {
         for (method, suffix) in requests {
-            for unknown in [
-                "0".repeat(24),
-                "nonsense".to_owned(),
-                "0".repeat(25),
-                "%20".to_owned(),
-            ] {
+            for unknown in ["0".repeat(24), "nonsense".to_owned(), "0".repeat(25), "%20".to_owned()]
+            {
                 let call = api.call(method.clone(), format!("/{collection}/{unknown}{suffix}"));
                 let call = call.user(&user).supplier(&supplier).json(&json!({}));
                 api.refuses(call, 404, "RESOURCE_NOT_FOUND").await;
@@ -104,19 +83,11 @@ async fn what_is_deleted_is_not_found() {
         call.user(&user).supplier(&supplier).await.is(204);
     }
     for (collection, document) in deleted {
-        let requests = ON_ONE
-            .iter()
-            .find(|(name, ..)| *name == collection)
-            .unwrap()
-            .2;
+        let requests = ON_ONE.iter().find(|(name, ..)| *name == collection).unwrap().2;
         for (method, suffix) in requests {
             let path = format!("/{collection}/{}{suffix}", id(document));
-            let call = api
-                .call(method.clone(), path)
-                .user(&user)
-                .supplier(&supplier);
-            api.refuses(call.json(&json!({})), 404, "RESOURCE_NOT_FOUND")
-                .await;
+            let call = api.call(method.clone(), path).user(&user).supplier(&supplier);
+            api.refuses(call.json(&json!({})), 404, "RESOURCE_NOT_FOUND").await;
         }
     }
 }
@@ -136,30 +107,14 @@ impl Owned {
         let product = api.active_product(&supplier).await;
         let order = api.order(&user, &product).await;
         let post = api.draft_post(&user).await;
-        Self {
-            user,
-            supplier,
-            product,
-            order,
-            post,
-        }
+        Self { user, supplier, product, order, post }
     }
 
     /// Path, method and body of every write that needs a caller.
     fn writes(&self) -> Vec<(Needs, Method, String, Value)> {
         let mut writes = vec![
-            (
-                Needs::Supplier,
-                Method::POST,
-                "/products".to_owned(),
-                new_product(),
-            ),
-            (
-                Needs::User,
-                Method::POST,
-                "/orders".to_owned(),
-                new_order(&self.product),
-            ),
+            (Needs::Supplier, Method::POST, "/products".to_owned(), new_product()),
+            (Needs::User, Method::POST, "/orders".to_owned(), new_order(&self.product)),
             (Needs::User, Method::POST, "/posts".to_owned(), new_post()),
         ];
         for (collection, needs, requests) in ON_ONE {
@@ -193,8 +148,7 @@ async fn callers_who_do_not_say_who_they_are_are_refused() {
         };
         api.refuses(call, 401, "AUTHENTICATION_FAILED").await;
     }
-    api.refuses(api.get("/orders"), 401, "AUTHENTICATION_FAILED")
-        .await;
+    api.refuses(api.get("/orders"), 401, "AUTHENTICATION_FAILED").await;
 }
 
 /// Someone else's product or post is forbidden; someone else's order does not exist.
@@ -208,11 +162,7 @@ async fn strangers_are_refused() {
             continue; // a create is nobody's yet
         }
         let call = api.call(method, &path).json(&body);
-        let call = if needs == Needs::User {
-            call.user(&user)
-        } else {
-            call.supplier(&supplier)
-        };
+        let call = if needs == Needs::User { call.user(&user) } else { call.supplier(&supplier) };
         if path.starts_with("/orders") {
             api.refuses(call, 404, "RESOURCE_NOT_FOUND").await;
         } else {
@@ -225,9 +175,7 @@ async fn strangers_are_refused() {
 async fn deleted_accounts_may_not_act() {
     let api = Api::start().await;
     let owned = Owned::by(&api).await;
-    api.delete(format!("/users/{}", id(&owned.user)))
-        .await
-        .is(204);
+    api.delete(format!("/users/{}", id(&owned.user))).await.is(204);
     for (needs, method, path, body) in owned.writes() {
         if needs == Needs::User && method != Method::GET {
             let call = api.call(method, &path).user(&owned.user).json(&body);
@@ -235,12 +183,7 @@ async fn deleted_accounts_may_not_act() {
         }
     }
     // Suppliers leave nothing behind, so theirs is an account that nobody knows.
-    api.delete(format!("/suppliers/{}", id(&owned.supplier)))
-        .await
-        .is(204);
-    let call = api
-        .post("/products")
-        .supplier(&owned.supplier)
-        .json(&new_product());
+    api.delete(format!("/suppliers/{}", id(&owned.supplier))).await.is(204);
+    let call = api.post("/products").supplier(&owned.supplier).json(&new_product());
     api.refuses(call, 404, "RESOURCE_NOT_FOUND").await;
 }

@@ -22,32 +22,12 @@ async fn changes(
         ("suppliers", api.supplier().await, Method::DELETE, ""),
         ("products", api.draft(supplier).await, Method::PATCH, ""),
         ("products", api.draft(supplier).await, Method::DELETE, ""),
-        (
-            "products",
-            api.draft(supplier).await,
-            Method::POST,
-            "/publish",
-        ),
-        (
-            "orders",
-            api.order(user, &product).await,
-            Method::POST,
-            "/cancel",
-        ),
-        (
-            "orders",
-            api.order(user, &product).await,
-            Method::POST,
-            "/confirm",
-        ),
+        ("products", api.draft(supplier).await, Method::POST, "/publish"),
+        ("orders", api.order(user, &product).await, Method::POST, "/cancel"),
+        ("orders", api.order(user, &product).await, Method::POST, "/confirm"),
         ("posts", api.post_by(user).await, Method::PATCH, ""),
         ("posts", api.post_by(user).await, Method::DELETE, ""),
-        (
-            "posts",
-            api.draft_post(user).await,
-            Method::POST,
-            "/publish",
-        ),
+        ("posts", api.draft_post(user).await, Method::POST, "/publish"),
     ]
 }
 
@@ -107,9 +87,7 @@ async fn one_of_twenty_changes_a_version() {
     let user = api.user().await;
     let path = format!("/users/{}", id(&user));
     let change = |number: usize| {
-        let call = api
-            .patch(&path)
-            .json(&json!({ "bio": format!("{number}") }));
+        let call = api.patch(&path).json(&json!({ "bio": format!("{number}") }));
         let call = call.header("If-Match", "\"1\"");
         async { call.await }
     };
@@ -131,15 +109,9 @@ async fn a_stale_version_comes_after_the_caller_and_before_the_state() {
     let product = api.active_product(&supplier).await;
     let order = api.order(&user, &product).await;
     let cancel = format!("/orders/{}/cancel", id(&order));
-    let foreign = api
-        .post(&cancel)
-        .user(&stranger)
-        .header("If-Match", "\"7\"");
+    let foreign = api.post(&cancel).user(&stranger).header("If-Match", "\"7\"");
     api.refuses(foreign, 404, "RESOURCE_NOT_FOUND").await;
     let publish = format!("/products/{}/publish", id(&product));
-    let stale = api
-        .post(publish)
-        .supplier(&supplier)
-        .header("If-Match", "\"1\"");
+    let stale = api.post(publish).supplier(&supplier).header("If-Match", "\"1\"");
     api.refuses(stale, 409, "VERSION_CONFLICT").await;
 }

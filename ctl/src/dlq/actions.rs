@@ -21,9 +21,7 @@ pub async fn list(
     let mut table = print::table();
     let mut listed = 0;
     while let Some((place, letter)) = letters.next().await? {
-        let passes = letter
-            .as_ref()
-            .map_or(filter.is_empty(), |it| filter.lets_pass(it));
+        let passes = letter.as_ref().map_or(filter.is_empty(), |it| filter.lets_pass(it));
         if !passes {
             continue;
         }
@@ -48,10 +46,9 @@ pub async fn list(
 async fn find(kafka: &KafkaSettings, place: Place) -> Result<DeadLetter, DlqError> {
     match Letters::at(kafka, place).await? {
         None => Err(DlqError::NoSuchLetter(place)),
-        Some(letter) => letter.map_err(|error| DlqError::NotALetter {
-            place,
-            reason: error.to_string(),
-        }),
+        Some(letter) => {
+            letter.map_err(|error| DlqError::NotALetter { place, reason: error.to_string() })
+        }
     }
 }
 

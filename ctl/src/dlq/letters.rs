@@ -45,9 +45,7 @@ impl Letters {
     /// Where the brokers do not answer.
     pub async fn at(kafka: &KafkaSettings, place: Place) -> KafkaResult<Option<Letter>> {
         let found = Self::open(kafka, Some(place)).await?.next().await?;
-        Ok(found
-            .filter(|(found, _)| *found == place)
-            .map(|(_, letter)| letter))
+        Ok(found.filter(|(found, _)| *found == place).map(|(_, letter)| letter))
     }
 
     async fn open(kafka: &KafkaSettings, only: Option<Place>) -> KafkaResult<Self> {
@@ -99,11 +97,7 @@ fn assign(consumer: StreamConsumer, topic: &str, only: Option<Place>) -> KafkaRe
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
     let mut ends = BTreeMap::new();
     let mut assignment = TopicPartitionList::new();
-    for partition in metadata
-        .topics()
-        .iter()
-        .flat_map(|topic| topic.partitions())
-    {
+    for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
         let partition = partition.id();
         let (low, high) = consumer.fetch_watermarks(topic, partition, PATIENCE)?;
         let from = match only {
@@ -135,10 +129,9 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Self, String> {
         let (partition, offset) = text.split_once(':').unwrap_or(("0", text));
         match (partition.parse::<u16>(), offset.parse::<u32>()) {
-            (Ok(partition), Ok(offset)) => Ok(Self {
-                partition: partition.into(),
-                offset: offset.into(),
-            }),
+            (Ok(partition), Ok(offset)) => {
+                Ok(Self { partition: partition.into(), offset: offset.into() })
+            }
             _ => Err("OFFSET or PARTITION:OFFSET, as `dlq list` shows it".to_owned()),
         }
     }

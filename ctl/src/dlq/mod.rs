@@ -124,17 +124,13 @@ pub enum DlqError {
 pub async fn run(args: DlqArgs, out: &mut impl Write) -> Result<(), DlqError> {
     let kafka = &args.kafka;
     match args.command {
-        Command::List {
-            filter,
-            limit,
-            json,
-        } => actions::list(kafka, &filter, limit, json, out).await,
+        Command::List { filter, limit, json } => {
+            actions::list(kafka, &filter, limit, json, out).await
+        }
         Command::Show { letter, raw } => actions::show(kafka, letter, raw, out).await,
-        Command::Redrive {
-            letters,
-            all: false,
-            ..
-        } => actions::redrive(kafka, &letters, out).await,
+        Command::Redrive { letters, all: false, .. } => {
+            actions::redrive(kafka, &letters, out).await
+        }
         Command::Redrive { filter, .. } => actions::redrive_all(kafka, &filter, out).await,
         Command::Drop { through, .. } => actions::drop_letters(kafka, through, out).await,
     }

@@ -33,31 +33,16 @@ pub fn row(place: Place, letter: &Letter) -> Vec<String> {
 }
 
 pub fn origin(letter: &DeadLetter) -> String {
-    format!(
-        "{}[{}]@{}",
-        letter.origin_topic, letter.origin_partition, letter.origin_offset
-    )
+    format!("{}[{}]@{}", letter.origin_topic, letter.origin_partition, letter.origin_offset)
 }
 
 fn key(letter: &DeadLetter) -> String {
-    letter.key.as_ref().map_or("-".to_owned(), |key| {
-        String::from_utf8_lossy(key).into_owned()
-    })
+    letter.key.as_ref().map_or("-".to_owned(), |key| String::from_utf8_lossy(key).into_owned())
 }
 
 fn shortened(text: &str) -> String {
-    let line: String = text
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .take(ERROR_WIDTH)
-        .collect();
-    if line.len() < text.len() {
-        format!("{line}…")
-    } else {
-        line
-    }
+    let line: String = text.lines().next().unwrap_or_default().chars().take(ERROR_WIDTH).collect();
+    if line.len() < text.len() { format!("{line}…") } else { line }
 }
 
 pub fn json(place: Place, letter: &Letter) -> Value {

@@ -72,9 +72,7 @@ pub async fn watch(
             let now = Instant::now();
             pending.retain(|it| {
                 let is_there = it.domain == domain
-                    && found
-                        .get(&it.id)
-                        .is_some_and(|version| *version >= it.version);
+                    && found.get(&it.id).is_some_and(|version| *version >= it.version);
                 if is_there {
                     arrivals.latencies.push(now - it.answered);
                 }
@@ -93,10 +91,7 @@ async fn look(
     domain: Domain,
     pending: &[Awaited],
 ) -> mysql_async::Result<BTreeMap<String, i64>> {
-    let wanted = pending
-        .iter()
-        .filter(|it| it.domain == domain)
-        .take(AT_ONCE);
+    let wanted = pending.iter().filter(|it| it.domain == domain).take(AT_ONCE);
     let ids: Vec<Sql> = wanted.map(|it| Sql::from(it.id.as_str())).collect();
     if ids.is_empty() {
         return Ok(BTreeMap::new());

@@ -39,24 +39,14 @@ impl Cast {
         rng: &mut StdRng,
         run: &str,
     ) -> Result<Self, RestError> {
-        let mut cast = Self {
-            users: Vec::new(),
-            suppliers: Vec::new(),
-            products: Vec::new(),
-        };
+        let mut cast = Self { users: Vec::new(), suppliers: Vec::new(), products: Vec::new() };
         for number in 0..USERS {
             let (name, body) = bodies::user(rng, number, run);
             let id = create(client, "/users", None, body).await?;
             cast.users.push(User { id, name });
         }
         for number in 0..SUPPLIERS {
-            let id = create(
-                client,
-                "/suppliers",
-                None,
-                bodies::supplier(rng, number, run),
-            )
-            .await?;
+            let id = create(client, "/suppliers", None, bodies::supplier(rng, number, run)).await?;
             for product in 0..PRODUCTS_EACH {
                 let number = number * PRODUCTS_EACH + product;
                 cast.products.push(launch(client, rng, number, &id).await?);
@@ -78,11 +68,7 @@ async fn launch(
     let id = create(client, "/products", Some(actor.clone()), body).await?;
     let publish = post(format!("/products/{id}/publish"), Some(actor), None);
     client.send(&publish).await?;
-    Ok(Product {
-        id,
-        supplier: supplier.to_owned(),
-        variants,
-    })
+    Ok(Product { id, supplier: supplier.to_owned(), variants })
 }
 
 async fn create(

@@ -25,13 +25,8 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [Self; 5] = [
-        Self::EditUser,
-        Self::EditSupplier,
-        Self::EditProduct,
-        Self::PlaceOrder,
-        Self::WritePost,
-    ];
+    const ALL: [Self; 5] =
+        [Self::EditUser, Self::EditSupplier, Self::EditProduct, Self::PlaceOrder, Self::WritePost];
 
     pub fn domain(self) -> Domain {
         match self {
@@ -57,12 +52,7 @@ impl Operation {
         match self {
             Self::EditUser => {
                 let user = one_of(rng, &cast.users);
-                patch(
-                    "users",
-                    &user.id,
-                    None,
-                    json!({"bio": format!("Edit {number}")}),
-                )
+                patch("users", &user.id, None, json!({"bio": format!("Edit {number}")}))
             }
             Self::EditSupplier => {
                 let phone = format!("+1 {:07}", rng.random_range(0..10_000_000));
@@ -85,11 +75,9 @@ impl Operation {
                 let body = bodies::order(rng, &buyer.name, &product.id, &product.variants);
                 post("/orders", &buyer.id, body)
             }
-            Self::WritePost => post(
-                "/posts",
-                &one_of(rng, &cast.users).id,
-                bodies::post(rng, number),
-            ),
+            Self::WritePost => {
+                post("/posts", &one_of(rng, &cast.users).id, bodies::post(rng, number))
+            }
         }
     }
 }
@@ -150,9 +138,7 @@ impl FromStr for Mix {
         for part in text.split(',') {
             let share = part.split_once('=').and_then(|(domain, share)| {
                 let domain = Domain::from_topic(domain.trim())?;
-                let operation = Operation::ALL
-                    .into_iter()
-                    .find(|it| it.domain() == domain)?;
+                let operation = Operation::ALL.into_iter().find(|it| it.domain() == domain)?;
                 Some((operation, share.trim().parse::<u16>().ok()?.into()))
             });
             shares.push(share.ok_or_else(|| format!("{part:?} is not like post=4"))?);
@@ -182,22 +168,12 @@ mod tests {
             *drawn.entry(mix.draw(&mut rng)).or_insert(0) += 1;
         }
         assert_eq!(drawn.len(), 2, "{drawn:?}");
-        assert!(
-            (2_800..3_200).contains(&drawn[&Operation::WritePost]),
-            "{drawn:?}"
-        );
+        assert!((2_800..3_200).contains(&drawn[&Operation::WritePost]), "{drawn:?}");
     }
 
     #[test]
     fn a_mix_of_nothing_or_of_something_else_is_refused() {
-        for text in [
-            "",
-            "post",
-            "post=",
-            "post=-1",
-            "payment=1",
-            "post=0,order=0",
-        ] {
+        for text in ["", "post", "post=", "post=-1", "payment=1", "post=0,order=0"] {
             assert!(text.parse::<Mix>().is_err(), "{text:?}");
         }
     }

@@ -52,11 +52,7 @@ pub struct LoadArgs {
 
     /// Shares of the domains: a post or an order is created, a product, user or supplier
     /// edited.
-    #[arg(
-        long,
-        default_value = "post=4,order=3,product=2,user=1",
-        value_name = "DOMAIN=SHARE,…"
-    )]
+    #[arg(long, default_value = "post=4,order=3,product=2,user=1", value_name = "DOMAIN=SHARE,…")]
     mix: Mix,
 
     /// Requests under way at a time, at most. Those that must wait for it are late, and
@@ -137,9 +133,5 @@ pub async fn run(
         true => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
         false => write!(out, "{report}")?,
     }
-    Ok(if report.all_succeeded() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if report.all_succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

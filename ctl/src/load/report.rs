@@ -61,10 +61,7 @@ impl Percentiles {
     fn row(&self, name: &str) -> Vec<String> {
         let figures = [self.p50, self.p90, self.p99, self.p999, self.max];
         let figures = figures.into_iter().map(|millis| format!("{millis:.1}"));
-        [name.to_owned(), grouped(self.count as u64)]
-            .into_iter()
-            .chain(figures)
-            .collect()
+        [name.to_owned(), grouped(self.count as u64)].into_iter().chain(figures).collect()
     }
 }
 
@@ -75,13 +72,8 @@ impl Report {
         let mut answers = BTreeMap::new();
         let mut by_operation = BTreeMap::<Operation, Vec<Duration>>::new();
         for sample in samples {
-            *answers
-                .entry(sample.status.map_or(0, |it| it.as_u16()))
-                .or_insert(0) += 1;
-            by_operation
-                .entry(sample.operation)
-                .or_default()
-                .push(sample.latency);
+            *answers.entry(sample.status.map_or(0, |it| it.as_u16())).or_insert(0) += 1;
+            by_operation.entry(sample.operation).or_default().push(sample.latency);
         }
         let all = samples.iter().map(|sample| sample.latency).collect();
         let mut latency: BTreeMap<_, _> = by_operation
@@ -101,11 +93,7 @@ impl Report {
     }
 
     pub fn all_succeeded(&self) -> bool {
-        self.unseen == 0
-            && self
-                .answers
-                .keys()
-                .all(|status| (200..300).contains(status))
+        self.unseen == 0 && self.answers.keys().all(|status| (200..300).contains(status))
     }
 }
 
@@ -149,10 +137,7 @@ mod tests {
     fn percentiles_are_values_that_occurred() {
         let latencies = (1..=1000).rev().map(Duration::from_millis).collect();
         let percentiles = Percentiles::of(latencies);
-        assert_eq!(
-            (percentiles.p50, percentiles.p90, percentiles.p99),
-            (500.0, 900.0, 990.0)
-        );
+        assert_eq!((percentiles.p50, percentiles.p90, percentiles.p99), (500.0, 900.0, 990.0));
         assert_eq!((percentiles.p999, percentiles.max), (999.0, 1000.0));
         assert_eq!(Percentiles::of(vec![Duration::from_millis(7)]).p50, 7.0);
         assert_eq!(Percentiles::of(Vec::new()).max, 0.0);

@@ -46,9 +46,5 @@ fn decode<D: Document>(
         event_timestamp: updated_at(&document).naive(),
         version: document.version(),
     };
-    Ok(Change {
-        entity,
-        stamp,
-        content: content(document),
-    })
+    Ok(Change { entity, stamp, content: content(document) })
 }

@@ -43,13 +43,7 @@ pub struct Outcome {
 
 impl<'a> Rebuild<'a> {
     pub fn new(mongodb: Database, mysql: &'a MysqlSettings, progress: &'a Progress) -> Self {
-        Self {
-            mongodb,
-            mysql,
-            progress,
-            connection: None,
-            outcome: Outcome::default(),
-        }
+        Self { mongodb, mysql, progress, connection: None, outcome: Outcome::default() }
     }
 
     /// Parents before children: suppliers before products.
@@ -62,11 +56,8 @@ impl<'a> Rebuild<'a> {
             let documents = self.collection(domain);
             let cursor = documents.find(doc! {}).sort(doc! {"_id": 1});
             let without_secrets = doc! {"password_hash": 0, "banking_info": 0};
-            let mut batches = cursor
-                .projection(without_secrets)
-                .batch_size(500)
-                .await?
-                .try_chunks(BATCH);
+            let mut batches =
+                cursor.projection(without_secrets).batch_size(500).await?.try_chunks(BATCH);
             while let Some(batch) = batches.try_next().await.map_err(|error| error.1)? {
                 self.write(domain, &batch).await?;
                 self.progress.advance(batch.len() as u64);
@@ -110,9 +101,7 @@ impl<'a> Rebuild<'a> {
     }
 
     fn refuse(&mut self, domain: Domain, id: String, reason: String) {
-        self.outcome
-            .refused
-            .push((format!("{} {id}", domain.collection()), reason));
+        self.outcome.refused.push((format!("{} {id}", domain.collection()), reason));
     }
 
     /// The inner error is MySQL's refusal of a row.

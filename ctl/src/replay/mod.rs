@@ -65,11 +65,7 @@ pub enum ReplayError {
     #[error(
         "{topic}[{partition}] begins at offset {low}, older events are gone: use --from mongodb"
     )]
-    NoLongerThere {
-        topic: String,
-        partition: i32,
-        low: i64,
-    },
+    NoLongerThere { topic: String, partition: i32, low: i64 },
     #[error("projectors of group {0} are running: stop them first, or use --from mongodb")]
     GroupIsActive(String),
     #[error("cannot write the result: {0}")]
@@ -107,16 +103,8 @@ async fn from_mongodb(
         writeln!(out, "{document}: {reason}")?;
     }
     let refused = outcome.refused.len();
-    writeln!(
-        out,
-        "{} documents read, {refused} refused",
-        outcome.documents
-    )?;
-    Ok(if refused == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    writeln!(out, "{} documents read, {refused} refused", outcome.documents)?;
+    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn from_topics(
@@ -126,9 +114,7 @@ async fn from_topics(
 ) -> Result<ExitCode, ReplayError> {
     let (kafka, group) = (args.kafka.clone(), args.group.kafka_group_id.clone());
     let rewinding = tokio::task::spawn_blocking(move || topics::rewind(&kafka, &group));
-    rewinding
-        .await
-        .unwrap_or(Err(KafkaError::Canceled.into()))?;
+    rewinding.await.unwrap_or(Err(KafkaError::Canceled.into()))?;
     let progress = terminal.progress(0);
     let followed = topics::follow(&args.kafka, &args.group.kafka_group_id, &progress).await;
     progress.finish();

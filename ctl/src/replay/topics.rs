@@ -28,19 +28,11 @@ pub fn rewind(settings: &KafkaSettings, group: &str) -> Result<(), ReplayError> 
     for domain in Domain::ALL {
         let topic = settings.topic(domain.topic());
         let metadata = consumer.fetch_metadata(Some(&topic), PATIENCE)?;
-        for partition in metadata
-            .topics()
-            .iter()
-            .flat_map(|topic| topic.partitions())
-        {
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
             let partition = partition.id();
             let (low, _) = consumer.fetch_watermarks(&topic, partition, PATIENCE)?;
             if low > 0 {
-                return Err(ReplayError::NoLongerThere {
-                    topic,
-                    partition,
-                    low,
-                });
+                return Err(ReplayError::NoLongerThere { topic, partition, low });
             }
             beginning.add_partition_offset(&topic, partition, Offset::Offset(0))?;
         }
@@ -88,6 +80,5 @@ async fn look(settings: &KafkaSettings, group: &str) -> Result<u64, ReplayError>
 fn left(settings: &KafkaSettings, group: &str) -> KafkaResult<u64> {
     let offsets = Offsets::open(settings, group)?;
     let lags = Domain::ALL.map(|domain| offsets.lag(&settings.topic(domain.topic())));
-    lags.into_iter()
-        .try_fold(0, |sum, lag| Ok(sum + lag?.unwrap_or_default().records))
+    lags.into_iter().try_fold(0, |sum, lag| Ok(sum + lag?.unwrap_or_default().records))
 }

@@ -26,11 +26,7 @@ pub fn orders(
             let order = Entity::new(Domain::Order, number);
             let mut chain = vec![place(rng, order, &users[buyer], on_sale)];
             if number % CANCELLED == CANCELLED - 1 {
-                let reason = maybe(
-                    rng,
-                    0.5,
-                    |rng| json!({"reason": one_of(rng, CANCEL_REASONS)}),
-                );
+                let reason = maybe(rng, 0.5, |rng| json!({"reason": one_of(rng, CANCEL_REASONS)}));
                 let event = OrderAction::Cancel.event_type();
                 chain.push(order.transition("cancel", reason, event));
             }
@@ -81,18 +77,7 @@ enum Fate {
 
 const FATES: [Fate; 10] = {
     use Fate::*;
-    [
-        Stays,
-        DraftThenPublished,
-        Stays,
-        Edited,
-        Stays,
-        Deleted,
-        Stays,
-        Stays,
-        Draft,
-        Stays,
-    ]
+    [Stays, DraftThenPublished, Stays, Edited, Stays, Deleted, Stays, Stays, Draft, Stays]
 };
 
 pub fn posts(rng: &mut StdRng, count: usize, users: usize) -> Vec<Vec<Call>> {

@@ -56,9 +56,7 @@ impl Catalogue {
     pub fn plan(rng: &mut StdRng, suppliers: usize, products: usize, run: &str) -> Self {
         let mut catalogue = Self {
             products: Vec::new(),
-            sign_ups: (0..suppliers)
-                .map(|number| sign_up(rng, number, run))
-                .collect(),
+            sign_ups: (0..suppliers).map(|number| sign_up(rng, number, run)).collect(),
             launches: Vec::new(),
             changes: Vec::new(),
             departures: Vec::new(),
@@ -87,36 +85,25 @@ impl Catalogue {
         let entity = Entity::new(Domain::Product, number);
         let supplier = Entity::new(Domain::Supplier, supplier);
         let (launch, later) = FATES[number % FATES.len()];
-        let Draft {
-            body,
-            variants,
-            edit,
-        } = draft(rng, number, maker(supplier.number));
+        let Draft { body, variants, edit } = draft(rng, number, maker(supplier.number));
 
         let mut chain = vec![entity.create(body)];
         chain.extend(edit.map(|edit| entity.call(Action::Update(edit), EventType::ProductUpdated)));
         chain.extend(steps(entity, launch));
         self.launches.push(by(supplier, chain));
         if !later.is_empty() {
-            self.changes
-                .push(by(supplier, steps(entity, later).collect()));
+            self.changes.push(by(supplier, steps(entity, later).collect()));
         }
         let after =
             |status: ProductStatus, action: &ProductAction| status.after(*action).unwrap_or(status);
         let launched = launch.iter().fold(ProductStatus::Draft, after);
-        self.products.push(Listed {
-            entity,
-            variants,
-            status: launched,
-        });
+        self.products.push(Listed { entity, variants, status: launched });
         later.iter().fold(launched, after)
     }
 }
 
 fn steps(product: Entity, actions: &'static [ProductAction]) -> impl Iterator<Item = Call> {
-    actions
-        .iter()
-        .map(move |action| product_step(product, *action))
+    actions.iter().map(move |action| product_step(product, *action))
 }
 
 fn by(supplier: Entity, chain: Vec<Call>) -> Vec<Call> {
@@ -126,8 +113,7 @@ fn by(supplier: Entity, chain: Vec<Call>) -> Vec<Call> {
 fn depart(number: usize, alive: usize) -> Call {
     let mut call =
         Entity::new(Domain::Supplier, number).call(Action::Delete, EventType::SupplierDeleted);
-    call.events
-        .extend(std::iter::repeat_n(EventType::ProductDeleted, alive));
+    call.events.extend(std::iter::repeat_n(EventType::ProductDeleted, alive));
     call
 }
 

@@ -23,12 +23,7 @@ pub fn town(rng: &mut StdRng) -> &'static Town {
 }
 
 pub fn phone(rng: &mut StdRng, town: &Town) -> String {
-    format!(
-        "{} {} {}",
-        town.dial,
-        rng.random_range(100..1000),
-        rng.random_range(10_000..1_000_000)
-    )
+    format!("{} {} {}", town.dial, rng.random_range(100..1000), rng.random_range(10_000..1_000_000))
 }
 
 /// The part that all addresses of the contract share.

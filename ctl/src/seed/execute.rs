@@ -45,11 +45,7 @@ impl Executor<'_> {
         for phase in &plan.phases {
             self.progress.stage(phase.name);
             ids.extend(self.carry_out_phase(phase, &ids).await?);
-            phase
-                .chains
-                .iter()
-                .flatten()
-                .for_each(|call| tally.count(call));
+            phase.chains.iter().flatten().for_each(|call| tally.count(call));
         }
         Ok(tally)
     }
@@ -72,10 +68,7 @@ impl Executor<'_> {
         let mut created: Option<(Entity, String)> = None;
         for call in chain {
             let id_of = |entity: Entity| {
-                let own = created
-                    .as_ref()
-                    .filter(|(it, _)| *it == entity)
-                    .map(|(_, id)| id);
+                let own = created.as_ref().filter(|(it, _)| *it == entity).map(|(_, id)| id);
                 own.or_else(|| earlier.get(&entity))
                     .cloned()
                     .ok_or(SeedError::NotYetCreated(entity))
@@ -93,10 +86,7 @@ impl Executor<'_> {
 fn created_id(entity: Entity, answer: Value) -> Result<String, SeedError> {
     match answer.get("id").and_then(Value::as_str) {
         Some(id) => Ok(id.to_owned()),
-        None => Err(SeedError::NoId {
-            entity,
-            body: answer,
-        }),
+        None => Err(SeedError::NoId { entity, body: answer }),
     }
 }
 
@@ -113,11 +103,7 @@ fn request(
     }
     let (method, path, body, settled_by) = match &call.action {
         Action::Create(body) => {
-            let key = format!(
-                "seed-{run}-{}-{}",
-                call.subject.domain.topic(),
-                call.subject.number
-            );
+            let key = format!("seed-{run}-{}-{}", call.subject.domain.topic(), call.subject.number);
             headers.push(("Idempotency-Key", key));
             let body = with_product_ids(body, &call.products, &id_of)?;
             (Method::POST, collection, Some(body), None)
@@ -129,13 +115,7 @@ fn request(
             (Method::POST, path, body.clone(), Some(StatusCode::CONFLICT))
         }
     };
-    Ok(Request {
-        method,
-        path,
-        headers,
-        body,
-        settled_by,
-    })
+    Ok(Request { method, path, headers, body, settled_by })
 }
 
 fn identity_header(domain: Domain) -> &'static str {

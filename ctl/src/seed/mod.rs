@@ -89,9 +89,7 @@ pub async fn run(
     terminal: &Terminal,
     out: &mut impl Write,
 ) -> Result<(), SeedError> {
-    let run = args
-        .tag
-        .unwrap_or_else(|| format!("{:x}", Timestamp::now().millis()));
+    let run = args.tag.unwrap_or_else(|| format!("{:x}", Timestamp::now().millis()));
     let plan = Plan::new(args.seed, args.scale, &run);
     let patience = Duration::from_secs(args.patience);
     let client = RestClient::new(&args.api.api_url, patience)?;

@@ -23,17 +23,11 @@ enum Fate {
 
 const FATES: [Fate; 10] = {
     use Fate::*;
-    [
-        Stays, Edits, Stays, Edits, Stays, Stays, Edits, Stays, Leaves, Stays,
-    ]
+    [Stays, Edits, Stays, Edits, Stays, Stays, Edits, Stays, Leaves, Stays]
 };
 
 pub fn plan(rng: &mut StdRng, count: usize, run: &str) -> People {
-    let mut people = People {
-        names: Vec::new(),
-        sign_ups: Vec::new(),
-        departures: Vec::new(),
-    };
+    let mut people = People { names: Vec::new(), sign_ups: Vec::new(), departures: Vec::new() };
     for number in 0..count {
         let user = Entity::new(Domain::User, number);
         let name = name(rng);
@@ -41,9 +35,9 @@ pub fn plan(rng: &mut StdRng, count: usize, run: &str) -> People {
         match FATES[number % FATES.len()] {
             Fate::Stays => {}
             Fate::Edits => chain.push(user.call(edit(rng, &name), EventType::UserUpdated)),
-            Fate::Leaves => people
-                .departures
-                .push(vec![user.call(Action::Delete, EventType::UserDeleted)]),
+            Fate::Leaves => {
+                people.departures.push(vec![user.call(Action::Delete, EventType::UserDeleted)])
+            }
         }
         people.sign_ups.push(chain);
         people.names.push(name);

@@ -73,12 +73,8 @@ impl Plan {
         let users = people::plan(&mut rng, scaled(USERS, scale), run);
         let suppliers = scaled(SUPPLIERS, scale);
         let catalogue = Catalogue::plan(&mut rng, suppliers, scaled(PRODUCTS, scale), run);
-        let orders = activity::orders(
-            &mut rng,
-            scaled(ORDERS, scale),
-            &users.names,
-            &catalogue.on_sale(),
-        );
+        let orders =
+            activity::orders(&mut rng, scaled(ORDERS, scale), &users.names, &catalogue.on_sale());
         let posts = activity::posts(&mut rng, scaled(POSTS, scale), users.names.len());
         let phase = |name, chains| Phase { name, chains };
         Self {
@@ -89,18 +85,13 @@ impl Plan {
                 phase("orders", orders),
                 phase("posts", posts),
                 phase("changes", catalogue.changes),
-                phase(
-                    "departures",
-                    [users.departures, catalogue.departures].concat(),
-                ),
+                phase("departures", [users.departures, catalogue.departures].concat()),
             ],
         }
     }
 
     pub fn calls(&self) -> impl Iterator<Item = &Call> {
-        self.phases
-            .iter()
-            .flat_map(|phase| phase.chains.iter().flatten())
+        self.phases.iter().flat_map(|phase| phase.chains.iter().flatten())
     }
 }
 
@@ -130,22 +121,13 @@ impl Entity {
     }
 
     pub fn call(self, action: Action, event: EventType) -> Call {
-        Call {
-            subject: self,
-            action,
-            actor: None,
-            products: Vec::new(),
-            events: vec![event],
-        }
+        Call { subject: self, action, actor: None, products: Vec::new(), events: vec![event] }
     }
 }
 
 impl Call {
     pub fn by(self, actor: Entity) -> Self {
-        Self {
-            actor: Some(actor),
-            ..self
-        }
+        Self { actor: Some(actor), ..self }
     }
 
     pub fn with_products(self, products: Vec<Entity>) -> Self {

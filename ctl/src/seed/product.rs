@@ -24,14 +24,8 @@ pub fn draft(rng: &mut StdRng, number: usize, maker: String) -> Draft {
     let sku = format!("{}-{number:04}", initials(kind.noun));
     let variants = variants(rng, kind, &sku, price);
     let edit = (number % EDITED == 1).then(|| edit(rng, number, price));
-    let emptied = edit
-        .as_ref()
-        .is_some_and(|edit| edit.get("variants").is_some());
-    let names = if emptied {
-        Vec::new()
-    } else {
-        variants.keys().cloned().collect()
-    };
+    let emptied = edit.as_ref().is_some_and(|edit| edit.get("variants").is_some());
+    let names = if emptied { Vec::new() } else { variants.keys().cloned().collect() };
     let body = json!({
         "name": format!("{maker} {} {}", one_of(rng, QUALITIES), kind.noun),
         "short_description": one_of(rng, PROMISES),
@@ -44,11 +38,7 @@ pub fn draft(rng: &mut StdRng, number: usize, maker: String) -> Draft {
         "stock_locations": stock(rng),
         "variants": variants,
     });
-    Draft {
-        body,
-        variants: names,
-        edit,
-    }
+    Draft { body, variants: names, edit }
 }
 
 fn edit(rng: &mut StdRng, number: usize, price: i64) -> Value {
@@ -65,18 +55,11 @@ fn edit(rng: &mut StdRng, number: usize, price: i64) -> Value {
 /// Ends in 90 or 99 cents, as prices do; small ones stay as they are.
 fn price(rng: &mut StdRng, kind: &Kind) -> i64 {
     let cents = rng.random_range(kind.cents.clone());
-    if cents < 1_000 {
-        cents
-    } else {
-        cents / 100 * 100 + *one_of(rng, &[90, 99])
-    }
+    if cents < 1_000 { cents } else { cents / 100 * 100 + *one_of(rng, &[90, 99]) }
 }
 
 fn initials(noun: &str) -> String {
-    noun.split([' ', '-'])
-        .filter_map(|word| word.chars().next())
-        .collect::<String>()
-        .to_uppercase()
+    noun.split([' ', '-']).filter_map(|word| word.chars().next()).collect::<String>().to_uppercase()
 }
 
 fn variants(rng: &mut StdRng, kind: &Kind, sku: &str, price: i64) -> Map<String, Value> {

@@ -57,14 +57,8 @@ impl Tally {
 
 impl Counts {
     fn row(self, name: &str) -> Vec<String> {
-        let numbers = [
-            self.requests,
-            self.created,
-            self.updated,
-            self.moved,
-            self.deleted,
-            self.events,
-        ];
+        let numbers =
+            [self.requests, self.created, self.updated, self.moved, self.deleted, self.events];
         let cells = numbers.into_iter().map(grouped);
         std::iter::once(name.to_owned()).chain(cells).collect()
     }

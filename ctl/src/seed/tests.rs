@@ -37,17 +37,11 @@ fn two_runs_differ_in_nothing_but_the_addresses() {
 #[test]
 fn every_event_of_the_api_occurs_at_any_scale() {
     for scale in [0.0, 0.1, 1.0, 3.0] {
-        let events: HashSet<EventType> = calls(1, scale, "t")
-            .into_iter()
-            .flat_map(|call| call.events)
-            .collect();
+        let events: HashSet<EventType> =
+            calls(1, scale, "t").into_iter().flat_map(|call| call.events).collect();
         for event in EventType::ALL {
             let expected = !BEYOND_THE_API.contains(&event);
-            assert_eq!(
-                events.contains(&event),
-                expected,
-                "{event} at scale {scale}"
-            );
+            assert_eq!(events.contains(&event), expected, "{event} at scale {scale}");
         }
     }
 }
@@ -59,9 +53,7 @@ fn addresses_are_unique_however_much_there_is() {
         let Action::Create(body) = call.action else {
             continue;
         };
-        let email = body
-            .get("email")
-            .or_else(|| body.pointer("/contact_info/primary_email"));
+        let email = body.get("email").or_else(|| body.pointer("/contact_info/primary_email"));
         if let Some(email) = email {
             let email = email.as_str().unwrap().to_owned();
             assert!(email.is_ascii() && !email.contains(".."), "{email}");
@@ -121,10 +113,7 @@ fn orders_fit_the_catalogue_as_it_is_then() {
                     {
                         assert!(on_sale.contains(product), "{product:?} is not on sale");
                         if let Some(name) = item["variant_name"].as_str() {
-                            assert!(
-                                variants[product].contains(name),
-                                "{product:?} has no {name}"
-                            );
+                            assert!(variants[product].contains(name), "{product:?} has no {name}");
                         }
                     }
                 }

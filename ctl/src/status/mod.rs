@@ -105,24 +105,12 @@ async fn gather(args: &StatusArgs) -> Status {
     };
     let mysql_address = format!("{}:{}", args.mysql.mysql_host, args.mysql.mysql_port);
     let servers = vec![
-        server(
-            "mongodb",
-            &hosts(&args.mongodb).await,
-            mongodb.as_ref().err().cloned(),
-        ),
-        server(
-            "kafka",
-            &args.kafka.kafka_bootstrap_servers,
-            kafka.as_ref().err().cloned(),
-        ),
+        server("mongodb", &hosts(&args.mongodb).await, mongodb.as_ref().err().cloned()),
+        server("kafka", &args.kafka.kafka_bootstrap_servers, kafka.as_ref().err().cloned()),
         server("mysql", &mysql_address, mysql.as_ref().err().cloned()),
         server("api", &args.api.api_url, api.err()),
         server("relay", &format!("{}/metrics", args.relay_url), relay.err()),
-        server(
-            "projector",
-            &format!("{}/metrics", args.projector_url),
-            projector.err(),
-        ),
+        server("projector", &format!("{}/metrics", args.projector_url), projector.err()),
     ];
     let dead_letters = kafka.as_ref().ok().and_then(|topics| topics.dead_letters);
     Status {
@@ -155,16 +143,13 @@ fn first_line(error: &impl Display) -> String {
 }
 
 async fn read_documents(args: &StatusArgs) -> Result<documents::Source, String> {
-    documents::read(&args.mongodb)
-        .await
-        .map_err(|error| servers::explain(&error))
+    documents::read(&args.mongodb).await.map_err(|error| servers::explain(&error))
 }
 
 async fn read_topics(args: &StatusArgs) -> Result<topics::Topics, String> {
     let (kafka, group) = (args.kafka.clone(), args.group.kafka_group_id.clone());
     let read = tokio::task::spawn_blocking(move || topics::read(&kafka, &group)).await;
-    read.map_err(|error| error.to_string())?
-        .map_err(|error| error.to_string())
+    read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 /// Without the user and the password of the connection string.
@@ -191,9 +176,7 @@ fn domains(
     let status = |domain: Domain| DomainStatus {
         domain: domain.topic(),
         documents: documents.remove(&domain),
-        outbox: outbox
-            .as_ref()
-            .map(|it| it.get(&domain).copied().unwrap_or(0)),
+        outbox: outbox.as_ref().map(|it| it.get(&domain).copied().unwrap_or(0)),
         topic: topics.get(&domain).copied(),
         rows: rows.as_ref().and_then(|it| it.get(&domain).copied()),
     };

@@ -38,11 +38,7 @@ pub async fn ready(base: &str) -> Result<(), String> {
 /// # Errors
 /// In words.
 pub async fn relay(base: &str) -> Result<RelayStatus, String> {
-    let text = get(base, "/metrics")
-        .await?
-        .text()
-        .await
-        .map_err(|error| error.to_string())?;
+    let text = get(base, "/metrics").await?.text().await.map_err(|error| error.to_string())?;
     Ok(RelayStatus {
         lag_seconds: metric(&text, "relay_lag_seconds"),
         pending_events: metric(&text, "relay_outbox_pending_events"),
@@ -52,11 +48,7 @@ pub async fn relay(base: &str) -> Result<RelayStatus, String> {
 async fn get(base: &str, path: &str) -> Result<reqwest::Response, String> {
     let url = format!("{}{path}", base.trim_end_matches('/'));
     let client = reqwest::Client::builder().timeout(PATIENCE).build();
-    let response = client
-        .map_err(|error| error.to_string())?
-        .get(url)
-        .send()
-        .await;
+    let response = client.map_err(|error| error.to_string())?.get(url).send().await;
     response.map_err(|error| match error.is_timeout() {
         true => format!("no answer within {} s", PATIENCE.as_secs()),
         false => "not reachable".to_owned(),
@@ -73,9 +65,7 @@ fn metric(text: &str, name: &str) -> Option<f64> {
         };
         value.split_whitespace().next()?.parse::<f64>().ok()
     };
-    text.lines()
-        .filter_map(value)
-        .reduce(|sum, value| sum + value)
+    text.lines().filter_map(value).reduce(|sum, value| sum + value)
 }
 
 #[cfg(test)]

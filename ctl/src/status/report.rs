@@ -73,13 +73,8 @@ impl Status {
     fn relay_lag(&self) -> String {
         match &self.relay {
             None => UNKNOWN.to_owned(),
-            Some(RelayStatus {
-                lag_seconds: None, ..
-            }) => "not known yet".to_owned(),
-            Some(RelayStatus {
-                lag_seconds: Some(lag),
-                ..
-            }) => format!("{lag:.3} s"),
+            Some(RelayStatus { lag_seconds: None, .. }) => "not known yet".to_owned(),
+            Some(RelayStatus { lag_seconds: Some(lag), .. }) => format!("{lag:.3} s"),
         }
     }
 }

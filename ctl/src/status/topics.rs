@@ -33,17 +33,8 @@ pub fn read(settings: &KafkaSettings, group: &str) -> KafkaResult<Topics> {
         let topic = settings.topic(domain.topic());
         if let (Some(events), Some(consumer_lag)) = (offsets.records(&topic)?, offsets.lag(&topic)?)
         {
-            domains.insert(
-                domain,
-                Topic {
-                    events,
-                    consumer_lag,
-                },
-            );
+            domains.insert(domain, Topic { events, consumer_lag });
         }
     }
-    Ok(Topics {
-        domains,
-        dead_letters: offsets.records(&settings.topic(dead_letter::TOPIC))?,
-    })
+    Ok(Topics { domains, dead_letters: offsets.records(&settings.topic(dead_letter::TOPIC))? })
 }

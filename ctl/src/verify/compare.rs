@@ -48,23 +48,14 @@ pub fn compare(
     actual: Option<&Projected>,
 ) -> Vec<Difference> {
     let whole = |id: &str, kind, fields| {
-        vec![Difference {
-            table: shape.table.name,
-            id: id.to_owned(),
-            child: None,
-            kind,
-            fields,
-        }]
+        vec![Difference { table: shape.table.name, id: id.to_owned(), child: None, kind, fields }]
     };
     match (source, actual) {
         (None | Some(Source::Gone { .. }), None) => Vec::new(),
         (None | Some(Source::Gone { .. }), Some(row)) => whole(&row.id, Kind::Extra, Vec::new()),
         (Some(Source::Unreadable { id, reason }), _) => {
-            let field = FieldDifference {
-                field: "document",
-                document: json!(reason),
-                row: Value::Null,
-            };
+            let field =
+                FieldDifference { field: "document", document: json!(reason), row: Value::Null };
             whole(id, Kind::Unreadable, vec![field])
         }
         (Some(Source::Present(document)), None) => whole(&document.id, Kind::Missing, Vec::new()),
@@ -88,11 +79,7 @@ fn both(shape: &Shape, document: &Projected, row: &Projected) -> Vec<Difference>
             table: shape.table.name,
             id: document.id.clone(),
             child: None,
-            kind: if is_older {
-                Kind::Stale
-            } else {
-                Kind::Different
-            },
+            kind: if is_older { Kind::Stale } else { Kind::Different },
             fields,
         });
     }
@@ -122,10 +109,7 @@ fn child_differences(table: &Table, document: &Projected, row: &Projected) -> Ve
             }
         }
     }
-    let extra = row
-        .children
-        .keys()
-        .filter(|key| !document.children.contains_key(*key));
+    let extra = row.children.keys().filter(|key| !document.children.contains_key(*key));
     differences.extend(extra.map(|key| difference(key, Kind::Extra, Vec::new())));
     differences
 }
@@ -153,9 +137,7 @@ fn same(left: &Value, right: &Value) -> bool {
         }
         (Value::Object(left), Value::Object(right)) => {
             left.len() == right.len()
-                && left
-                    .iter()
-                    .all(|(key, l)| right.get(key).is_some_and(|r| same(l, r)))
+                && left.iter().all(|(key, l)| right.get(key).is_some_and(|r| same(l, r)))
         }
         _ => left == right,
     }

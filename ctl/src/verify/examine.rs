@@ -35,10 +35,8 @@ pub async fn examine(
     // The document first: a row that is then older than it is stale for certain.
     let sources = documents.by_ids(shape, ids).await?;
     let rows = rows.by_ids(shape, ids).await?;
-    let mut sources: HashMap<String, Source> = sources
-        .into_iter()
-        .map(|source| (source.id().to_owned(), source))
-        .collect();
+    let mut sources: HashMap<String, Source> =
+        sources.into_iter().map(|source| (source.id().to_owned(), source)).collect();
     let mut rows: HashMap<String, Projected> =
         rows.into_iter().map(|row| (row.id.clone(), row)).collect();
     match shape.domain {
@@ -49,11 +47,7 @@ pub async fn examine(
     let mut finding = |id: &str| {
         let (source, row) = (sources.remove(id), rows.remove(id));
         let differences = compare(shape, source.as_ref(), row.as_ref());
-        Finding {
-            source,
-            row,
-            differences,
-        }
+        Finding { source, row, differences }
     };
     Ok(ids.iter().map(|id| finding(id)).collect())
 }
@@ -66,11 +60,8 @@ async fn forgive_placeholders(
     rows: &mut HashMap<String, Projected>,
 ) -> Result<(), VerifyError> {
     let stands_in = |row: &&Projected| row.is_placeholder && !sources.contains_key(&row.id);
-    let placeholders: HashSet<String> = rows
-        .values()
-        .filter(stands_in)
-        .map(|row| row.id.clone())
-        .collect();
+    let placeholders: HashSet<String> =
+        rows.values().filter(stands_in).map(|row| row.id.clone()).collect();
     if placeholders.is_empty() {
         return Ok(());
     }
@@ -104,10 +95,7 @@ async fn forgive_orphans(
     if orphans.is_empty() {
         return Ok(());
     }
-    let named = orphans
-        .iter()
-        .map(|(_, supplier)| supplier.clone())
-        .collect();
+    let named = orphans.iter().map(|(_, supplier)| supplier.clone()).collect();
     let existing = documents.suppliers(&named).await?;
     for (product, supplier) in orphans {
         if !existing.contains(&supplier) {

@@ -65,13 +65,9 @@ mod tests {
         let documents = ["b", "c", "e"].map(|id| Ok(Source::Gone { id: id.to_owned() }));
         let rows = ["a", "c", "d", "e", "f"].map(|id| Ok(row(id)));
         let mut seen = Vec::new();
-        merge(
-            stream::iter(documents),
-            stream::iter(rows),
-            |document, row| {
-                seen.push((document.map(|it| it.id().to_owned()), row.map(|it| it.id)));
-            },
-        )
+        merge(stream::iter(documents), stream::iter(rows), |document, row| {
+            seen.push((document.map(|it| it.id().to_owned()), row.map(|it| it.id)));
+        })
         .await
         .unwrap();
         let pair = |left: &str, right: &str| {

@@ -101,11 +101,7 @@ pub async fn run(
         true => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
         false => write!(out, "{report}")?,
     }
-    Ok(if report.clean {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(DIFFERENT)
-    })
+    Ok(if report.clean { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
 /// Tries again what a server that is away, or not yet filled, has cut short.
@@ -127,7 +123,5 @@ async fn patiently(verifier: &Verifier<'_>, wait: Duration) -> Result<Report, Ve
 }
 
 /// Between two looks.
-const AGAIN: RetryPolicy = RetryPolicy {
-    initial: Duration::from_millis(100),
-    max: Duration::from_secs(2),
-};
+const AGAIN: RetryPolicy =
+    RetryPolicy { initial: Duration::from_millis(100), max: Duration::from_secs(2) };

@@ -97,15 +97,12 @@ fn columns(columns: &[Column], document: &Value) -> Vec<Value> {
 fn rows_of(children: &Children, document: &Value) -> Vec<(String, Vec<Value>)> {
     let row = |child: &Value| columns(children.table.columns, child);
     match document.pointer(children.source) {
-        Some(Value::Object(map)) => map
-            .iter()
-            .map(|(key, child)| (key.clone(), row(child)))
-            .collect(),
+        Some(Value::Object(map)) => {
+            map.iter().map(|(key, child)| (key.clone(), row(child))).collect()
+        }
         Some(Value::Array(list)) => {
             let key = |child: &Value| child[children.table.key].as_str().map(str::to_owned);
-            list.iter()
-                .map(|child| (key(child).unwrap_or_default(), row(child)))
-                .collect()
+            list.iter().map(|child| (key(child).unwrap_or_default(), row(child))).collect()
         }
         _ => Vec::new(),
     }

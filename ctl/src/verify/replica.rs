@@ -33,10 +33,7 @@ impl Rows {
                     return MysqlResult::Ok(None);
                 };
                 let page = page_after(&mut pool.get_conn().await?, shape, &after).await?;
-                let next = page
-                    .last()
-                    .filter(|_| page.len() == PAGE)
-                    .map(|row| row.id.clone());
+                let next = page.last().filter(|_| page.len() == PAGE).map(|row| row.id.clone());
                 Ok(Some((stream::iter(page.into_iter().map(Ok)), next)))
             }
         });
@@ -67,10 +64,7 @@ async fn page_after(conn: &mut Conn, shape: &Shape, after: &str) -> MysqlResult<
 /// The table's columns behind the three that every parent has.
 fn select_parents(shape: &Shape) -> String {
     let Table { name, key, .. } = &shape.table;
-    format!(
-        "SELECT {key}, version, event_id, {} FROM {name}",
-        column_list(&shape.table)
-    )
+    format!("SELECT {key}, version, event_id, {} FROM {name}", column_list(&shape.table))
 }
 
 fn column_list(table: &Table) -> String {
@@ -87,10 +81,8 @@ async fn with_children(
     shape: &Shape,
     rows: Vec<Row>,
 ) -> MysqlResult<Vec<Projected>> {
-    let mut parents: Vec<Projected> = rows
-        .into_iter()
-        .map(|row| parent(&shape.table, row))
-        .collect();
+    let mut parents: Vec<Projected> =
+        rows.into_iter().map(|row| parent(&shape.table, row)).collect();
     if let Some(children) = shape.children.as_ref().filter(|_| !parents.is_empty()) {
         let mut found = children_of(conn, shape, children, &parents).await?;
         for parent in &mut parents {
@@ -118,10 +110,7 @@ async fn children_of(
         let mut values = row.unwrap().into_iter().map(json_value);
         let parent = text(values.next());
         let key = text(values.next());
-        found
-            .entry(parent)
-            .or_default()
-            .insert(key, columns(&children.table, values));
+        found.entry(parent).or_default().insert(key, columns(&children.table, values));
     }
     Ok(found)
 }
@@ -129,10 +118,7 @@ async fn children_of(
 fn parent(table: &Table, row: Row) -> Projected {
     let mut values = row.unwrap().into_iter().map(json_value);
     let id = text(values.next());
-    let version = values
-        .next()
-        .and_then(|version| version.as_i64())
-        .unwrap_or(0);
+    let version = values.next().and_then(|version| version.as_i64()).unwrap_or(0);
     let event_id = text(values.next());
     Projected {
         id,
@@ -144,12 +130,7 @@ fn parent(table: &Table, row: Row) -> Projected {
 }
 
 fn columns(table: &Table, values: impl Iterator<Item = Value>) -> Vec<Value> {
-    table
-        .columns
-        .iter()
-        .zip(values)
-        .map(|((name, _), value)| column(name, value))
-        .collect()
+    table.columns.iter().zip(values).map(|((name, _), value)| column(name, value)).collect()
 }
 
 fn column(name: &str, value: Value) -> Value {

@@ -33,10 +33,7 @@ pub struct Tables(Vec<TableReport>);
 
 impl Tables {
     pub fn new(shape: &Shape) -> Self {
-        let report = |table| TableReport {
-            table,
-            ..TableReport::default()
-        };
+        let report = |table| TableReport { table, ..TableReport::default() };
         Self(shape.tables().map(|table| report(table.name)).collect())
     }
 
@@ -59,11 +56,7 @@ impl Tables {
 
     /// Files a difference, in full if it is one of the table's first `first`.
     pub fn file(&mut self, difference: Difference, first: usize) {
-        let Some(table) = self
-            .0
-            .iter_mut()
-            .find(|table| table.table == difference.table)
-        else {
+        let Some(table) = self.0.iter_mut().find(|table| table.table == difference.table) else {
             return;
         };
         *match difference.kind {
@@ -121,10 +114,6 @@ impl TableReport {
 
 impl Report {
     pub fn new(tables: Vec<TableReport>, seconds: f64) -> Self {
-        Self {
-            clean: tables.iter().all(TableReport::is_clean),
-            seconds,
-            tables,
-        }
+        Self { clean: tables.iter().all(TableReport::is_clean), seconds, tables }
     }
 }

@@ -69,15 +69,8 @@ impl Documents {
     pub async fn referred_to(&self, suppliers: &HashSet<String>) -> MongoResult<HashSet<String>> {
         let ids = object_ids(suppliers.iter().map(String::as_str));
         let filter = doc! {"supplier_id": {"$in": ids}, "status": {"$ne": "deleted"}};
-        let referred = self
-            .collection(Domain::Product)
-            .distinct("supplier_id", filter)
-            .await?;
-        Ok(referred
-            .iter()
-            .filter_map(|id| id.as_object_id())
-            .map(|id| id.to_hex())
-            .collect())
+        let referred = self.collection(Domain::Product).distinct("supplier_id", filter).await?;
+        Ok(referred.iter().filter_map(|id| id.as_object_id()).map(|id| id.to_hex()).collect())
     }
 
     /// What a failover would take back is not yet worth comparing.

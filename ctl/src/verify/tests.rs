@@ -11,10 +11,7 @@ const ID: &str = "65a1b2c3d4e5f60718293a4b";
 const AT: &str = "2026-01-02T03:04:05.678Z";
 
 fn shape(domain: Domain) -> &'static Shape {
-    Shape::ALL
-        .into_iter()
-        .find(|shape| shape.domain == domain)
-        .unwrap()
+    Shape::ALL.into_iter().find(|shape| shape.domain == domain).unwrap()
 }
 
 fn user() -> Value {
@@ -98,48 +95,29 @@ fn an_older_row_is_stale_and_any_other_unequal_one_different() {
     assert_eq!(kind(&row), Kind::Different, "a row ahead of its document");
 
     let found = compare(shape(Domain::User), Some(&source), Some(&row));
-    let fields: Vec<_> = found[0]
-        .fields
-        .iter()
-        .map(|it| (it.field, &it.document, &it.row))
-        .collect();
-    assert_eq!(
-        fields,
-        [
-            ("bio", &json!("x"), &json!("y")),
-            ("version", &json!(3), &json!(4))
-        ]
-    );
+    let fields: Vec<_> =
+        found[0].fields.iter().map(|it| (it.field, &it.document, &it.row)).collect();
+    assert_eq!(fields, [("bio", &json!("x"), &json!("y")), ("version", &json!(3), &json!(4))]);
 }
 
 #[test]
 fn missing_and_extra_follow_the_contracts_rules_of_deletion() {
     let shape_of = |domain| shape(domain);
     let kinds = |domain, source: Option<&Source>, row: Option<&Projected>| -> Vec<Kind> {
-        compare(shape_of(domain), source, row)
-            .iter()
-            .map(|it| it.kind)
-            .collect()
+        compare(shape_of(domain), source, row).iter().map(|it| it.kind).collect()
     };
     let alive = stored(Domain::Product, product("active"));
     let row = present(&alive);
     let deleted = stored(Domain::Product, product("deleted"));
     assert_eq!(kinds(Domain::Product, Some(&alive), None), [Kind::Missing]);
     assert_eq!(kinds(Domain::Product, None, Some(&row)), [Kind::Extra]);
-    assert_eq!(
-        kinds(Domain::Product, Some(&deleted), Some(&row)),
-        [Kind::Extra]
-    );
+    assert_eq!(kinds(Domain::Product, Some(&deleted), Some(&row)), [Kind::Extra]);
     assert_eq!(kinds(Domain::Product, Some(&deleted), None), []);
 
     let mut gone = user();
     gone["deleted_at"] = json!(AT);
     let gone = stored(Domain::User, gone);
-    assert_eq!(
-        kinds(Domain::User, Some(&gone), None),
-        [Kind::Missing],
-        "users keep their row"
-    );
+    assert_eq!(kinds(Domain::User, Some(&gone), None), [Kind::Missing], "users keep their row");
 }
 
 #[test]
@@ -149,16 +127,8 @@ fn children_are_compared_by_their_key() {
     let mut red = row.children.remove("Red").unwrap();
     row.children.insert("Blue".to_owned(), red.clone());
     let found = compare(shape(Domain::Product), Some(&source), Some(&row));
-    let of = |kind| {
-        found
-            .iter()
-            .find(|it| it.kind == kind)
-            .and_then(|it| it.child.as_deref())
-    };
-    assert_eq!(
-        (of(Kind::Missing), of(Kind::Extra), found.len()),
-        (Some("Red"), Some("Blue"), 2)
-    );
+    let of = |kind| found.iter().find(|it| it.kind == kind).and_then(|it| it.child.as_deref());
+    assert_eq!((of(Kind::Missing), of(Kind::Extra), found.len()), (Some("Red"), Some("Blue"), 2));
 
     row.children.clear();
     red[3] = json!(121);
@@ -183,12 +153,7 @@ fn no_column_is_listed_twice() {
     for shape in Shape::ALL {
         for table in shape.tables() {
             for (index, (column, _)) in table.columns.iter().enumerate() {
-                assert_eq!(
-                    table.position(column),
-                    Some(index),
-                    "{}.{column}",
-                    table.name
-                );
+                assert_eq!(table.position(column), Some(index), "{}.{column}", table.name);
             }
         }
     }

@@ -49,22 +49,13 @@ impl fmt::Display for Report {
             true => "clean: every document equals its rows, and no row is extra".to_owned(),
             false => format!("{} differences", grouped(differing)),
         };
-        writeln!(
-            f,
-            "\n{verdict} ({} compared in {:.1} s)",
-            grouped(documents),
-            self.seconds
-        )
+        writeln!(f, "\n{verdict} ({} compared in {:.1} s)", grouped(documents), self.seconds)
     }
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let child = self
-            .child
-            .as_ref()
-            .map(|key| format!(" {key:?}"))
-            .unwrap_or_default();
+        let child = self.child.as_ref().map(|key| format!(" {key:?}")).unwrap_or_default();
         let kind = match self.kind {
             Kind::Missing => "missing in MySQL",
             Kind::Extra => "extra in MySQL",
@@ -73,18 +64,8 @@ impl fmt::Display for Difference {
             Kind::Unreadable => "unreadable in MongoDB",
         };
         writeln!(f, "{} {}{child}: {kind}", self.table, self.id)?;
-        for FieldDifference {
-            field,
-            document,
-            row,
-        } in &self.fields
-        {
-            writeln!(
-                f,
-                "    {field}: document {}, row {}",
-                short(document),
-                short(row)
-            )?;
+        for FieldDifference { field, document, row } in &self.fields {
+            writeln!(f, "    {field}: document {}, row {}", short(document), short(row))?;
         }
         Ok(())
     }

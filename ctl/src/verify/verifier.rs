@@ -58,11 +58,7 @@ impl Verifier<'_> {
 
     async fn pass(&self, shape: &'static Shape) -> Result<Suspicion, VerifyError> {
         self.progress.stage(shape.table.name);
-        let mut suspicion = Suspicion {
-            shape,
-            settled: Tables::new(shape),
-            ids: Vec::new(),
-        };
+        let mut suspicion = Suspicion { shape, settled: Tables::new(shape), ids: Vec::new() };
         let documents = self.documents.all(shape).await?;
         merge::merge(documents, self.rows.all(shape), |source, row| {
             self.progress.advance(u64::from(source.is_some()));

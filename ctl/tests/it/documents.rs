@@ -144,8 +144,7 @@ impl Stack {
 
     pub async fn store_with_supplier_row(&self, supplier: &Supplier) {
         self.store(supplier).await;
-        self.insert_supplier(SupplierRow::from_document(supplier, stamp(supplier)))
-            .await;
+        self.insert_supplier(SupplierRow::from_document(supplier, stamp(supplier))).await;
     }
 
     pub async fn insert_supplier(&self, row: SupplierRow) {
@@ -155,8 +154,7 @@ impl Stack {
 
     pub async fn store_with_product_rows(&self, product: &Product) {
         self.store(product).await;
-        self.insert_product(ProductRow::from_document(product, stamp(product)), product)
-            .await;
+        self.insert_product(ProductRow::from_document(product, stamp(product)), product).await;
     }
 
     pub async fn insert_product(&self, row: ProductRow, product: &Product) {

@@ -17,10 +17,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub fn client() -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set(
-        "bootstrap.servers",
-        std::env::var("KAFKA_BOOTSTRAP_SERVERS").unwrap(),
-    );
+    config.set("bootstrap.servers", std::env::var("KAFKA_BOOTSTRAP_SERVERS").unwrap());
     config
 }
 
@@ -37,22 +34,14 @@ pub async fn create_topic(name: &str, partitions: i32) {
 }
 
 pub async fn delete_topics(names: &[&str]) {
-    admin()
-        .delete_topics(names, &AdminOptions::new())
-        .await
-        .unwrap();
+    admin().delete_topics(names, &AdminOptions::new()).await.unwrap();
 }
 
 /// Takes the oldest record of partition 0 away, as retention does.
 pub async fn age_out_one(topic: &str) {
     let mut before = TopicPartitionList::new();
-    before
-        .add_partition_offset(topic, 0, Offset::Offset(1))
-        .unwrap();
-    admin()
-        .delete_records(&before, &AdminOptions::new())
-        .await
-        .unwrap();
+    before.add_partition_offset(topic, 0, Offset::Offset(1)).unwrap();
+    admin().delete_records(&before, &AdminOptions::new()).await.unwrap();
 }
 
 pub async fn publish(topic: &str, key: &str, value: &str, headers: Option<OwnedHeaders>) {
@@ -76,19 +65,8 @@ pub async fn publish_created<D: Document>(topic: &str, document: &D) {
         (header::EVENT_TYPE, event_type.as_str()),
         (header::VERSION, version.as_str()),
     ];
-    let headers = all
-        .into_iter()
-        .fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header {
-                key,
-                value: Some(value),
-            })
-        });
-    publish(
-        topic,
-        &document.id().to_string(),
-        &value.to_string(),
-        Some(headers),
-    )
-    .await;
+    let headers = all.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+        headers.insert(Header { key, value: Some(value) })
+    });
+    publish(topic, &document.id().to_string(), &value.to_string(), Some(headers)).await;
 }

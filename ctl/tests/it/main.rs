@@ -1,11 +1,7 @@
 //! `outboxctl` against real servers. Run through `make test` or
 //! `deploy/local/with-test-servers cargo test -p ctl`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may fail by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
 
 mod dlq;
 mod documents;

@@ -26,12 +26,8 @@ async fn an_empty_mysql_is_rebuilt_from_the_documents() {
     deleted.version = 4;
     deleted.status = ProductStatus::Deleted;
     stack.store(&deleted).await;
-    stack
-        .sql("DROP TABLE product_variants, products, suppliers, tombstones")
-        .await;
-    stack
-        .sql("DROP TABLE users, order_items, orders, posts, projection_progress")
-        .await;
+    stack.sql("DROP TABLE product_variants, products, suppliers, tombstones").await;
+    stack.sql("DROP TABLE users, order_items, orders, posts, projection_progress").await;
     stack.sql("DROP TABLE __diesel_schema_migrations").await;
 
     let run = stack.outboxctl(&["replay"]).await;
@@ -53,43 +49,23 @@ async fn only_what_is_older_is_replaced_and_what_cannot_be_is_named() {
     stack.store_with_user_row(&ahead).await;
     stack.store_with_user_row(&behind).await;
     stack
-        .sql(&format!(
-            "UPDATE users SET version = 9, bio = 'kept' WHERE user_id = '{}'",
-            ahead.id
-        ))
+        .sql(&format!("UPDATE users SET version = 9, bio = 'kept' WHERE user_id = '{}'", ahead.id))
         .await;
     stack
-        .sql(&format!(
-            "UPDATE users SET version = 2, bio = 'old' WHERE user_id = '{}'",
-            behind.id
-        ))
+        .sql(&format!("UPDATE users SET version = 2, bio = 'old' WHERE user_id = '{}'", behind.id))
         .await;
     too_long.profile.display_name = "ä".repeat(300);
     stack.store(&too_long).await;
     let users = stack.mongodb.collection::<bson::Document>("users");
-    users
-        .insert_one(bson::doc! {"_id": "by hand"})
-        .await
-        .unwrap();
+    users.insert_one(bson::doc! {"_id": "by hand"}).await.unwrap();
 
     let run = stack.outboxctl(&["replay"]).await;
     assert_eq!(run.code, Some(1), "{}", run.stderr);
-    assert!(
-        run.stdout.contains(&format!("users {}", too_long.id)),
-        "{}",
-        run.stdout
-    );
+    assert!(run.stdout.contains(&format!("users {}", too_long.id)), "{}", run.stdout);
     assert!(run.stdout.contains("by hand"), "{}", run.stdout);
-    assert!(
-        run.stdout.ends_with("4 documents read, 2 refused\n"),
-        "{}",
-        run.stdout
-    );
+    assert!(run.stdout.ends_with("4 documents read, 2 refused\n"), "{}", run.stdout);
     let report = stack.outboxctl(&["verify", "--json"]).await.stdout;
-    assert!(
-        report.contains("\"kept\"") && !report.contains("\"old\""),
-        "{report}"
-    );
+    assert!(report.contains("\"kept\"") && !report.contains("\"old\""), "{report}");
     stack.drop().await;
 }
 
@@ -109,22 +85,13 @@ async fn an_empty_mysql_is_rebuilt_from_the_topics() {
     publish_created(&topics[3], &order).await;
     publish_created(&topics[4], &post).await;
     let projector = Projector::start(&stack);
-    assert_eq!(
-        stack.outboxctl(&["verify", "--wait", "20"]).await.code,
-        Some(0)
-    );
+    assert_eq!(stack.outboxctl(&["verify", "--wait", "20"]).await.code, Some(0));
 
     let refused = stack.outboxctl(&["replay", "--from", "topics"]).await;
     assert_eq!(refused.code, Some(1));
-    assert!(
-        refused.stderr.contains("stop them first"),
-        "{}",
-        refused.stderr
-    );
+    assert!(refused.stderr.contains("stop them first"), "{}", refused.stderr);
     projector.stop().await;
-    stack
-        .sql("DELETE FROM users; DELETE FROM posts; DELETE FROM orders")
-        .await;
+    stack.sql("DELETE FROM users; DELETE FROM posts; DELETE FROM orders").await;
 
     let replay = stack.start(&["replay", "--from", "topics"], &[]);
     let started = Instant::now();
@@ -150,11 +117,7 @@ async fn an_empty_mysql_is_rebuilt_from_the_topics() {
     age_out_one(&topics[3]).await;
     age_out_one(&topics[4]).await;
     let refused = stack.outboxctl(&["replay", "--from", "topics"]).await;
-    assert!(
-        refused.stderr.contains("older events are gone"),
-        "{}",
-        refused.stderr
-    );
+    assert!(refused.stderr.contains("older events are gone"), "{}", refused.stderr);
     delete_topics(&topics.each_ref().map(String::as_str)).await;
     delete_topics(&[&format!("{}.dead-letter", stack.name)]).await;
     stack.drop().await;

@@ -39,14 +39,8 @@ impl Stack {
         let settings =
             Settings::parse_from(["test", "--database-name", &name, "--mysql-database", &name]);
         projector::database::prepare(&settings.mysql).await.unwrap();
-        let client = Client::with_uri_str(&settings.mongodb.mongodb_url)
-            .await
-            .unwrap();
-        Self {
-            mongodb: client.database(&name),
-            mysql: settings.mysql,
-            name,
-        }
+        let client = Client::with_uri_str(&settings.mongodb.mongodb_url).await.unwrap();
+        Self { mongodb: client.database(&name), mysql: settings.mysql, name }
     }
 
     pub async fn mysql(&self) -> AsyncMysqlConnection {
@@ -76,11 +70,7 @@ impl Stack {
     }
 
     pub async fn outboxctl(&self, arguments: &[&str]) -> Run {
-        self.start(arguments, &[])
-            .wait_with_output()
-            .await
-            .unwrap()
-            .into()
+        self.start(arguments, &[]).wait_with_output().await.unwrap().into()
     }
 
     pub async fn drop(self) {

@@ -16,9 +16,7 @@ fn publish(topic: &str) {
     for transaction in 0..4 {
         producer.begin_transaction().unwrap();
         for record in 0..3 {
-            let record = BaseRecord::<(), str>::to(topic)
-                .payload("{}")
-                .partition(record % 2);
+            let record = BaseRecord::<(), str>::to(topic).payload("{}").partition(record % 2);
             producer.send(record).unwrap();
         }
         producer.flush(TIMEOUT).unwrap();
@@ -32,9 +30,7 @@ fn publish(topic: &str) {
 fn commit(topic: &str, group: &str, partition: i32, offset: i64) {
     let consumer: BaseConsumer = client().set("group.id", group).create().unwrap();
     let mut offsets = TopicPartitionList::new();
-    offsets
-        .add_partition_offset(topic, partition, Offset::Offset(offset))
-        .unwrap();
+    offsets.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
     consumer.commit(&offsets, CommitMode::Sync).unwrap();
 }
 
@@ -52,38 +48,20 @@ async fn counts_documents_events_and_rows() {
     stack.store_with_user_row(&user()).await;
     stack.store(&product(Id::new())).await;
     let outbox = stack.mongodb.collection("outbox");
-    outbox
-        .insert_many([bson::doc! {"topic": "user"}, bson::doc! {"topic": "user"}])
-        .await
-        .unwrap();
+    outbox.insert_many([bson::doc! {"topic": "user"}, bson::doc! {"topic": "user"}]).await.unwrap();
     let topic = format!("{}.user", stack.name);
     create_topic(&topic, 2).await;
     publish(&topic);
 
     let status = stack.outboxctl(&["status", "--json"]).await.json();
     let users = domain(&status, "user");
-    assert_eq!(
-        users["documents"],
-        json!({"total": 2, "live": 1}),
-        "{status:#}"
-    );
-    assert_eq!(
-        (&users["outbox"], &users["rows"]),
-        (&json!(2), &json!(2)),
-        "{status:#}"
-    );
+    assert_eq!(users["documents"], json!({"total": 2, "live": 1}), "{status:#}");
+    assert_eq!((&users["outbox"], &users["rows"]), (&json!(2), &json!(2)), "{status:#}");
     let nine = json!({"records": 9, "exact": true});
-    assert_eq!(
-        users["topic"],
-        json!({"events": nine, "consumer_lag": nine}),
-        "{status:#}"
-    );
+    assert_eq!(users["topic"], json!({"events": nine, "consumer_lag": nine}), "{status:#}");
     let products = domain(&status, "product");
     assert_eq!(products["documents"], json!({"total": 1, "live": 1}));
-    assert_eq!(
-        (&products["topic"], &products["rows"]),
-        (&Value::Null, &json!(0))
-    );
+    assert_eq!((&products["topic"], &products["rows"]), (&Value::Null, &json!(0)));
 
     // Partition 0: 2 records and a marker, three times, so the sixth record is at 7.
     // Behind it there are only markers and what was aborted: nothing to apply.

@@ -28,24 +28,15 @@ async fn fill(stack: &Stack) -> Product {
 
 fn counts(report: &Value, table: &str) -> Value {
     let tables = report["tables"].as_array().unwrap();
-    let mut table = tables
-        .iter()
-        .find(|it| it["table"] == table)
-        .unwrap()
-        .clone();
-    table
-        .as_object_mut()
-        .unwrap()
-        .retain(|key, count| key != "table" && count.as_u64() != Some(0));
+    let mut table = tables.iter().find(|it| it["table"] == table).unwrap().clone();
+    table.as_object_mut().unwrap().retain(|key, count| key != "table" && count.as_u64() != Some(0));
     table.as_object_mut().unwrap().remove("differences");
     table
 }
 
 fn differences(report: &Value) -> Vec<&Value> {
     let tables = report["tables"].as_array().unwrap().iter();
-    tables
-        .flat_map(|table| table["differences"].as_array().unwrap())
-        .collect()
+    tables.flat_map(|table| table["differences"].as_array().unwrap()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,11 +49,7 @@ async fn equal_sides_are_clean() {
 
     let run = stack.outboxctl(&["verify", "--json"]).await;
     let report = run.json();
-    assert_eq!(
-        (run.code, &report["clean"]),
-        (Some(0), &json!(true)),
-        "{report:#}"
-    );
+    assert_eq!((run.code, &report["clean"]), (Some(0), &json!(true)), "{report:#}");
     for (table, expected) in [
         ("users", json!({"documents": 2, "rows": 2})),
         ("suppliers", json!({"documents": 1, "rows": 1})),
@@ -98,14 +85,8 @@ async fn every_column_that_changes_is_found() {
         });
         let assignments = assignments.collect::<Vec<_>>().join(", ");
         let update = format!("UPDATE {table} SET {assignments} LIMIT 1");
-        stack
-            .sql(&format!("SET FOREIGN_KEY_CHECKS = 0; {update}"))
-            .await;
-        changed.extend(
-            columns
-                .into_iter()
-                .map(|(column, _)| format!("{table}.{column}")),
-        );
+        stack.sql(&format!("SET FOREIGN_KEY_CHECKS = 0; {update}")).await;
+        changed.extend(columns.into_iter().map(|(column, _)| format!("{table}.{column}")));
     }
     let run = stack.outboxctl(&["verify", "--json"]).await;
     let report = run.json();
@@ -132,15 +113,9 @@ async fn columns(stack: &Stack) -> Vec<(String, Vec<(String, String)>)> {
         .pass(Some(&settings.mysql_password));
     let mut conn = mysql_async::Conn::new(options).await.unwrap();
     let mut found = Vec::new();
-    for table in [
-        "users",
-        "suppliers",
-        "products",
-        "product_variants",
-        "orders",
-        "order_items",
-        "posts",
-    ] {
+    for table in
+        ["users", "suppliers", "products", "product_variants", "orders", "order_items", "posts"]
+    {
         let of_table: Vec<(String, String)> = conn
             .exec(
                 "SELECT column_name, data_type FROM information_schema.columns \
@@ -166,40 +141,23 @@ async fn missing_extra_and_stale_are_told_apart() {
     let stack = Stack::new().await;
     let product = fill(&stack).await;
     stack.store(&user()).await;
-    stack
-        .sql("UPDATE users SET version = 2 WHERE deleted_at IS NULL")
-        .await;
-    stack
-        .sql("DELETE FROM product_variants WHERE variant_key = 'red'")
-        .await;
-    stack
-        .sql("UPDATE order_items SET item_id = 'item_9' WHERE item_id = 'item_2'")
-        .await;
-    stack
-        .mongodb
-        .collection::<bson::Document>("posts")
-        .delete_many(bson::doc! {})
-        .await
-        .unwrap();
+    stack.sql("UPDATE users SET version = 2 WHERE deleted_at IS NULL").await;
+    stack.sql("DELETE FROM product_variants WHERE variant_key = 'red'").await;
+    stack.sql("UPDATE order_items SET item_id = 'item_9' WHERE item_id = 'item_2'").await;
+    stack.mongodb.collection::<bson::Document>("posts").delete_many(bson::doc! {}).await.unwrap();
 
     let run = stack.outboxctl(&["verify", "--json"]).await;
     let report = run.json();
     assert_eq!(run.code, Some(1), "{report:#}");
     let users = json!({"documents": 3, "rows": 2, "missing": 1, "stale": 1});
     assert_eq!(counts(&report, "users"), users);
-    assert_eq!(
-        counts(&report, "products"),
-        json!({"documents": 1, "rows": 1})
-    );
+    assert_eq!(counts(&report, "products"), json!({"documents": 1, "rows": 1}));
     let variants = json!({"documents": 3, "rows": 2, "missing": 1});
     assert_eq!(counts(&report, "product_variants"), variants);
     let items = json!({"documents": 2, "rows": 2, "missing": 1, "extra": 1});
     assert_eq!(counts(&report, "order_items"), items);
     assert_eq!(counts(&report, "posts"), json!({"rows": 1, "extra": 1}));
-    assert!(
-        !run.stdout.contains("not for your eyes"),
-        "a secret was printed"
-    );
+    assert!(!run.stdout.contains("not for your eyes"), "a secret was printed");
 
     let text = stack.outboxctl(&["verify", "--first", "1"]).await;
     let expected = format!("product_variants {} \"red\": missing in MySQL", product.id);
@@ -214,35 +172,22 @@ async fn a_product_without_its_supplier_is_right_with_null_or_a_placeholder() {
     let (orphan, waiting) = (product(Id::new()), product(Id::new()));
     stack.store(&orphan).await;
     stack.store(&waiting).await;
-    let without = ProductRow {
-        supplier_id: None,
-        ..ProductRow::from_document(&orphan, stamp(&orphan))
-    };
+    let without =
+        ProductRow { supplier_id: None, ..ProductRow::from_document(&orphan, stamp(&orphan)) };
     stack.insert_product(without, &orphan).await;
     let placeholder = SupplierRow::placeholder(&waiting.supplier_id.to_string());
     stack.insert_supplier(placeholder).await;
-    stack
-        .insert_product(
-            ProductRow::from_document(&waiting, stamp(&waiting)),
-            &waiting,
-        )
-        .await;
+    stack.insert_product(ProductRow::from_document(&waiting, stamp(&waiting)), &waiting).await;
     assert_eq!(stack.outboxctl(&["verify"]).await.code, Some(0));
 
     // With its supplier there, NULL is wrong; with nobody to need it, a placeholder is.
     let mut late = supplier();
     late.id = orphan.supplier_id;
     stack.store_with_supplier_row(&late).await;
-    stack
-        .insert_supplier(SupplierRow::placeholder(&Id::new().to_string()))
-        .await;
+    stack.insert_supplier(SupplierRow::placeholder(&Id::new().to_string())).await;
     let report = stack.outboxctl(&["verify", "--json"]).await.json();
     assert_eq!(counts(&report, "products")["different"], 1, "{report:#}");
-    assert_eq!(
-        differences(&report)[1]["fields"][0]["field"],
-        "supplier_id",
-        "{report:#}"
-    );
+    assert_eq!(differences(&report)[1]["fields"][0]["field"], "supplier_id", "{report:#}");
     assert_eq!(counts(&report, "suppliers")["extra"], 1, "{report:#}");
     stack.drop().await;
 }
@@ -251,14 +196,8 @@ async fn a_product_without_its_supplier_is_right_with_null_or_a_placeholder() {
 async fn waits_for_what_is_still_on_its_way() {
     let stack = Stack::new().await;
     fill(&stack).await;
-    stack
-        .sql("UPDATE users SET version = 2, bio = 'old' LIMIT 1")
-        .await;
-    assert_eq!(
-        stack.outboxctl(&["verify", "--wait", "1"]).await.code,
-        Some(1),
-        "never mended"
-    );
+    stack.sql("UPDATE users SET version = 2, bio = 'old' LIMIT 1").await;
+    assert_eq!(stack.outboxctl(&["verify", "--wait", "1"]).await.code, Some(1), "never mended");
 
     let mut verify = stack.start(&["verify", "--json", "--wait", "60"], &[]);
     // The row is mended only once the difference has been seen.
@@ -267,10 +206,7 @@ async fn waits_for_what_is_still_on_its_way() {
     stack.sql(bio).await;
     let ended = Run::from(verify.wait_with_output().await.unwrap());
     assert_eq!(ended.code, Some(0));
-    assert_eq!(
-        counts(&ended.json(), "users"),
-        json!({"documents": 2, "rows": 2})
-    );
+    assert_eq!(counts(&ended.json(), "users"), json!({"documents": 2, "rows": 2}));
     stack.drop().await;
 }
 
@@ -305,16 +241,10 @@ async fn waits_for_a_side_that_cannot_be_read_yet() {
 async fn documents_of_another_shape_are_differences_and_not_crashes() {
     let stack = Stack::new().await;
     let users = stack.mongodb.collection::<bson::Document>("users");
-    users
-        .insert_one(bson::doc! {"_id": "by hand", "profile": 7})
-        .await
-        .unwrap();
+    users.insert_one(bson::doc! {"_id": "by hand", "profile": 7}).await.unwrap();
     users.insert_one(bson::doc! {"profile": 7}).await.unwrap();
     let run = stack.outboxctl(&["verify", "--json"]).await;
-    assert_eq!(
-        (run.code, &counts(&run.json(), "users")["unreadable"]),
-        (Some(1), &json!(2))
-    );
+    assert_eq!((run.code, &counts(&run.json(), "users")["unreadable"]), (Some(1), &json!(2)));
     stack.drop().await;
 }
 
@@ -328,31 +258,18 @@ async fn more_documents_than_a_page_are_all_compared() {
         document.insert("_id", *id);
         document
     });
-    stack
-        .mongodb
-        .collection("posts")
-        .insert_many(documents)
-        .await
-        .unwrap();
+    stack.mongodb.collection("posts").insert_many(documents).await.unwrap();
     let missing = stack.outboxctl(&["verify", "--json"]).await.json();
-    assert_eq!(
-        counts(&missing, "posts"),
-        json!({"documents": 1_203, "missing": 1_203})
-    );
+    assert_eq!(counts(&missing, "posts"), json!({"documents": 1_203, "missing": 1_203}));
 
     let mut connection = stack.mysql().await;
     let rows = ids.iter().map(|id| {
         let row = projector::tables::PostRow::from_document(&template, stamp(&template));
-        projector::tables::PostRow {
-            post_id: id.to_string(),
-            ..row
-        }
+        projector::tables::PostRow { post_id: id.to_string(), ..row }
     });
     let insert =
         diesel::insert_into(projector::schema::posts::table).values(rows.collect::<Vec<_>>());
-    diesel_async::RunQueryDsl::execute(insert, &mut connection)
-        .await
-        .unwrap();
+    diesel_async::RunQueryDsl::execute(insert, &mut connection).await.unwrap();
     let run = stack.outboxctl(&["verify", "--json"]).await;
     assert_eq!(
         (run.code, counts(&run.json(), "posts")),
@@ -371,11 +288,7 @@ async fn servers_that_cannot_be_read_are_exit_code_2() {
         [("MYSQL_DATABASE", "analytics_does_not_exist")],
         [("MONGODB_URL", "mongodb://127.0.0.1:1/?replicaSet=rs0")],
     ] {
-        let ended = stack
-            .start(&["verify"], &variables)
-            .wait_with_output()
-            .await
-            .unwrap();
+        let ended = stack.start(&["verify"], &variables).wait_with_output().await.unwrap();
         let run = Run::from(ended);
         assert_eq!(run.code, Some(2), "{variables:?}: {}", run.stderr);
         assert!(run.stderr.contains("cannot be read"), "{}", run.stderr);

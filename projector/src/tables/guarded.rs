@@ -61,9 +61,7 @@ pub(super) fn newer_wins(columns: &impl QueryFragment<Mysql>) -> String {
         return String::new();
     };
     let same = format!("{key} = VALUES({key})");
-    let content = others
-        .iter()
-        .filter(|name| *name != "event_timestamp" && *name != "version");
+    let content = others.iter().filter(|name| *name != "event_timestamp" && *name != "version");
     let if_newer =
         |column: &str| format!("{column} = IF({same} AND {NEWER}, VALUES({column}), {column})");
     let version = format!("version = IF({same}, GREATEST(version, VALUES(version)), version)");
@@ -106,10 +104,7 @@ mod tests {
         let moment = clause.find("event_timestamp = IF(").unwrap();
         let version = clause.find("version = IF(").unwrap();
         assert!(clause.find("updated_at = IF(").unwrap() < moment && moment < version);
-        assert!(
-            clause.contains("order_id = VALUES(order_id) AND"),
-            "{clause}"
-        );
+        assert!(clause.contains("order_id = VALUES(order_id) AND"), "{clause}");
     }
 
     #[test]
@@ -118,9 +113,6 @@ mod tests {
         assert!(
             clause.starts_with(" ON DUPLICATE KEY UPDATE `product_id` = VALUES(`product_id`), ")
         );
-        assert!(
-            !clause.contains("`order_id`") && !clause.contains("`item_id`"),
-            "{clause}"
-        );
+        assert!(!clause.contains("`order_id`") && !clause.contains("`item_id`"), "{clause}");
     }
 }

@@ -80,15 +80,15 @@ impl Child for OrderItemRow {
         parents: &[&str],
         rows: &[Self],
     ) -> QueryResult<()> {
-        let kept: HashSet<_> = rows
-            .iter()
-            .map(|row| (row.order_id.as_str(), row.item_id.as_str()))
-            .collect();
+        let kept: HashSet<_> =
+            rows.iter().map(|row| (row.order_id.as_str(), row.item_id.as_str())).collect();
         let mut gone = Vec::new();
         for parents in parents.chunks(IDS_A_STATEMENT) {
-            let query = order_items::table
-                .filter(order_items::order_id.eq_any(parents))
-                .select((order_items::id, order_items::order_id, order_items::item_id));
+            let query = order_items::table.filter(order_items::order_id.eq_any(parents)).select((
+                order_items::id,
+                order_items::order_id,
+                order_items::item_id,
+            ));
             let present = query.load::<(i64, String, String)>(connection).await?;
             let is_gone = |(_, parent, key): &(i64, String, String)| {
                 !kept.contains(&(parent.as_str(), key.as_str()))

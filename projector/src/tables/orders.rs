@@ -99,9 +99,7 @@ impl Root for OrderRow {
         let mut affected = 0;
         for rows in rows.chunks(ROWS_A_STATEMENT) {
             let insert = diesel::insert_into(orders::table).values(rows);
-            affected += Guarded::new(insert, &NEWER_WINS)
-                .execute(connection)
-                .await?;
+            affected += Guarded::new(insert, &NEWER_WINS).execute(connection).await?;
         }
         Ok(affected)
     }

@@ -52,10 +52,7 @@ impl ProductVariantRow {
 }
 
 static LAST_WINS: LazyLock<String> = LazyLock::new(|| {
-    last_wins(
-        &product_variants::all_columns,
-        &["id", "product_id", "variant_key"],
-    )
+    last_wins(&product_variants::all_columns, &["id", "product_id", "variant_key"])
 });
 
 impl Child for ProductVariantRow {
@@ -68,10 +65,8 @@ impl Child for ProductVariantRow {
         parents: &[&str],
         rows: &[Self],
     ) -> QueryResult<()> {
-        let kept: HashSet<_> = rows
-            .iter()
-            .map(|row| (row.product_id.as_str(), row.variant_key.as_str()))
-            .collect();
+        let kept: HashSet<_> =
+            rows.iter().map(|row| (row.product_id.as_str(), row.variant_key.as_str())).collect();
         let mut gone = Vec::new();
         for parents in parents.chunks(IDS_A_STATEMENT) {
             let query = product_variants::table

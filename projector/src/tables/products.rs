@@ -101,9 +101,7 @@ impl Root for ProductRow {
         let mut affected = 0;
         for rows in rows.chunks(ROWS_A_STATEMENT) {
             let insert = diesel::insert_into(products::table).values(rows);
-            affected += Guarded::new(insert, &NEWER_WINS)
-                .execute(connection)
-                .await?;
+            affected += Guarded::new(insert, &NEWER_WINS).execute(connection).await?;
         }
         Ok(affected)
     }

@@ -155,9 +155,7 @@ impl Root for SupplierRow {
         let mut affected = 0;
         for rows in rows.chunks(ROWS_A_STATEMENT) {
             let insert = diesel::insert_into(suppliers::table).values(rows);
-            affected += Guarded::new(insert, &NEWER_WINS)
-                .execute(connection)
-                .await?;
+            affected += Guarded::new(insert, &NEWER_WINS).execute(connection).await?;
         }
         Ok(affected)
     }

@@ -98,9 +98,9 @@ async fn bury_suppliers(connection: &mut Connection, ids: &[&str]) -> QueryResul
         .filter(tombstones::domain.eq(Domain::Supplier.topic()))
         .filter(tombstones::entity_id.eq(suppliers::supplier_id))
         .filter(
-            tombstones::version
-                .gt(suppliers::version)
-                .or(tombstones::version.eq(suppliers::version).and(
+            tombstones::version.gt(suppliers::version).or(tombstones::version
+                .eq(suppliers::version)
+                .and(
                     tombstones::version
                         .gt(0)
                         .or(tombstones::event_timestamp.ge(suppliers::event_timestamp)),
@@ -117,9 +117,9 @@ async fn bury_products(connection: &mut Connection, ids: &[&str]) -> QueryResult
         .filter(tombstones::domain.eq(Domain::Product.topic()))
         .filter(tombstones::entity_id.eq(products::product_id))
         .filter(
-            tombstones::version
-                .gt(products::version)
-                .or(tombstones::version.eq(products::version).and(
+            tombstones::version.gt(products::version).or(tombstones::version
+                .eq(products::version)
+                .and(
                     tombstones::version
                         .gt(0)
                         .or(tombstones::event_timestamp.ge(products::event_timestamp)),
@@ -167,12 +167,7 @@ impl Statement {
 
     /// Lays the tombstones of `ids` over the rows they outrank.
     pub(crate) async fn lay(self, connection: &mut Connection, ids: &[&str]) -> QueryResult<()> {
-        let Self {
-            table,
-            key,
-            assignments,
-            ..
-        } = self;
+        let Self { table, key, assignments, .. } = self;
         let outranks = "(t.version > r.version OR (t.version = 0 AND r.version = 0 \
                         AND t.event_timestamp > r.event_timestamp))";
         // Two statements, because one that updates two tables assigns in no fixed order.

@@ -82,9 +82,7 @@ impl Root for UserRow {
         let mut affected = 0;
         for rows in rows.chunks(ROWS_A_STATEMENT) {
             let insert = diesel::insert_into(users::table).values(rows);
-            affected += Guarded::new(insert, &NEWER_WINS)
-                .execute(connection)
-                .await?;
+            affected += Guarded::new(insert, &NEWER_WINS).execute(connection).await?;
         }
         Ok(affected)
     }

@@ -44,13 +44,9 @@ impl Bed {
         let servers = self.config.kafka.kafka_bootstrap_servers.clone();
         let group = self.config.kafka_group_id.clone();
         let asking = tokio::task::spawn_blocking(move || {
-            let client: BaseConsumer = ClientConfig::new()
-                .set("bootstrap.servers", servers)
-                .create()
-                .unwrap();
-            let groups = client
-                .fetch_group_list(Some(&group), Duration::from_secs(10))
-                .unwrap();
+            let client: BaseConsumer =
+                ClientConfig::new().set("bootstrap.servers", servers).create().unwrap();
+            let groups = client.fetch_group_list(Some(&group), Duration::from_secs(10)).unwrap();
             let members = groups.groups().iter().flat_map(|group| group.members());
             members.map(|member| member.id().to_owned()).collect()
         });
@@ -81,19 +77,13 @@ impl Bed {
     }
 
     pub async fn create_topics(&self, partitions: i32) {
-        let names: Vec<_> = Domain::ALL
-            .iter()
-            .map(|domain| self.config.kafka.topic(domain.topic()))
-            .collect();
+        let names: Vec<_> =
+            Domain::ALL.iter().map(|domain| self.config.kafka.topic(domain.topic())).collect();
         let topics: Vec<_> = names
             .iter()
             .map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(1)))
             .collect();
-        let created = self
-            .admin()
-            .create_topics(&topics, &AdminOptions::new())
-            .await
-            .unwrap();
+        let created = self.admin().create_topics(&topics, &AdminOptions::new()).await.unwrap();
         for result in created {
             result.unwrap();
         }
@@ -101,10 +91,7 @@ impl Bed {
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {
         ClientConfig::new()
-            .set(
-                "bootstrap.servers",
-                &self.config.kafka.kafka_bootstrap_servers,
-            )
+            .set("bootstrap.servers", &self.config.kafka.kafka_bootstrap_servers)
             .create()
             .unwrap()
     }
@@ -122,15 +109,9 @@ impl Bed {
         let mut sent = Vec::new();
         for message in messages {
             let topic = self.config.kafka.topic(&message.topic);
-            let headers = message
-                .headers
-                .iter()
-                .fold(OwnedHeaders::new(), |all, (key, value)| {
-                    all.insert(Header {
-                        key,
-                        value: Some(value),
-                    })
-                });
+            let headers = message.headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
+                all.insert(Header { key, value: Some(value) })
+            });
             let mut record = FutureRecord::<[u8], [u8]>::to(&topic);
             if let Some(partition) = message.partition {
                 record = record.partition(partition);
@@ -164,13 +145,10 @@ impl Bed {
     /// For a time when the table or the server may not be there.
     pub async fn try_count(&self, table: &str, condition: &str) -> Result<i64, String> {
         let query = format!("SELECT COUNT(*) AS n FROM {table} WHERE {condition}");
-        let mut connection = database::connect(&self.config.mysql)
-            .await
-            .map_err(|error| error.to_string())?;
+        let mut connection =
+            database::connect(&self.config.mysql).await.map_err(|error| error.to_string())?;
         let count: Result<Count, _> = diesel::sql_query(query).get_result(&mut connection).await;
-        count
-            .map(|count| count.n)
-            .map_err(|error| error.to_string())
+        count.map(|count| count.n).map_err(|error| error.to_string())
     }
 
     pub async fn rows<T>(&self, query: &str) -> Vec<T>
@@ -178,20 +156,15 @@ impl Bed {
         T: QueryableByName<Mysql> + Send + 'static,
     {
         let mut connection = self.connection().await;
-        diesel::sql_query(query)
-            .load(&mut connection)
-            .await
-            .unwrap()
+        diesel::sql_query(query).load(&mut connection).await.unwrap()
     }
 
     /// Waits until `table` has exactly `expected` rows that meet `condition`.
     pub async fn await_count(&self, table: &str, condition: &str, expected: i64) {
         let what = format!("{expected} rows in {table} where {condition}");
-        eventually(&what, async || {
-            match self.try_count(table, condition).await? {
-                counted if counted == expected => Ok(()),
-                counted => Err(format!("{counted} rows")),
-            }
+        eventually(&what, async || match self.try_count(table, condition).await? {
+            counted if counted == expected => Ok(()),
+            counted => Err(format!("{counted} rows")),
         })
         .await;
     }
@@ -206,33 +179,19 @@ impl Bed {
     }
 
     pub async fn drop_database(self) {
-        self.sql(&format!(
-            "DROP DATABASE {}",
-            self.config.mysql.mysql_database
-        ))
-        .await;
+        self.sql(&format!("DROP DATABASE {}", self.config.mysql.mysql_database)).await;
     }
 
     pub async fn sql(&self, statement: &str) {
-        self.connection()
-            .await
-            .batch_execute(statement)
-            .await
-            .unwrap();
+        self.connection().await.batch_execute(statement).await.unwrap();
     }
 
     /// Leaves nothing on the servers that others use too.
     pub async fn clear(self) {
-        let topics = Domain::ALL
-            .iter()
-            .map(|domain| domain.topic())
-            .chain([dead_letter::TOPIC]);
+        let topics = Domain::ALL.iter().map(|domain| domain.topic()).chain([dead_letter::TOPIC]);
         let topics: Vec<_> = topics.map(|topic| self.config.kafka.topic(topic)).collect();
         let topics: Vec<_> = topics.iter().map(String::as_str).collect();
-        self.admin()
-            .delete_topics(&topics, &AdminOptions::new())
-            .await
-            .unwrap();
+        self.admin().delete_topics(&topics, &AdminOptions::new()).await.unwrap();
     }
 }
 
@@ -252,8 +211,7 @@ fn read_dead_letters(servers: &str, topic: &str, expected: usize) -> Vec<DeadLet
         .create()
         .unwrap();
     let mut all = rdkafka::TopicPartitionList::new();
-    all.add_partition_offset(topic, 0, rdkafka::Offset::Beginning)
-        .unwrap();
+    all.add_partition_offset(topic, 0, rdkafka::Offset::Beginning).unwrap();
     consumer.assign(&all).unwrap();
     let mut letters = Vec::new();
     let deadline = Instant::now() + DEADLINE;
@@ -268,14 +226,8 @@ fn read_dead_letters(servers: &str, topic: &str, expected: usize) -> Vec<DeadLet
         }
     }
     // What is beyond the expected ones must show too.
-    let (_, end) = consumer
-        .fetch_watermarks(topic, 0, Duration::from_secs(10))
-        .unwrap();
-    assert_eq!(
-        end as usize,
-        letters.len(),
-        "more dead letters than expected"
-    );
+    let (_, end) = consumer.fetch_watermarks(topic, 0, Duration::from_secs(10)).unwrap();
+    assert_eq!(end as usize, letters.len(), "more dead letters than expected");
     letters
 }
 
@@ -304,10 +256,7 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, S
     loop {
         match ask().await {
             Ok(answer) => return answer,
-            Err(last) => assert!(
-                Instant::now() < deadline,
-                "waited for {what}; last seen: {last}"
-            ),
+            Err(last) => assert!(Instant::now() < deadline, "waited for {what}; last seen: {last}"),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

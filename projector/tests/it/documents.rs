@@ -82,23 +82,15 @@ pub fn product(id: Id, supplier_id: Id, version: i64, keys: &[&str]) -> Product 
         id,
         version,
         supplier_id,
-        supplier_info: SupplierInfo {
-            name: "Société".to_owned(),
-        },
+        supplier_info: SupplierInfo { name: "Société".to_owned() },
         name: format!("Lamp {version}"),
         short_description: Some("Bright".to_owned()),
         topic_descriptions: Vec::new(),
         category: Category::HomeGarden,
         unit_type: UnitType::Piece,
-        metadata: ProductMetadata {
-            base_sku: "LAMP-1".to_owned(),
-            brand: Some("Lux".to_owned()),
-        },
+        metadata: ProductMetadata { base_sku: "LAMP-1".to_owned(), brand: Some("Lux".to_owned()) },
         stock_locations: Vec::new(),
-        variants: keys
-            .iter()
-            .map(|key| ((*key).to_owned(), variant(key, version)))
-            .collect(),
+        variants: keys.iter().map(|key| ((*key).to_owned(), variant(key, version))).collect(),
         base_price_cents: 4_999 + version,
         stats: ProductStats {
             view_count: 1,
@@ -216,11 +208,7 @@ pub fn post(id: Id, version: i64) -> Post {
             image: Some("https://example.com/i.png".to_owned()),
             site_name: Some("Example".to_owned()),
         }),
-        stats: PostStats {
-            engagement_rate: 0.1 + 0.2,
-            like_count: 3,
-            ..PostStats::default()
-        },
+        stats: PostStats { engagement_rate: 0.1 + 0.2, like_count: 3, ..PostStats::default() },
         deleted_at: None,
         published_at: Some(at(1)),
         created_at: at(1),

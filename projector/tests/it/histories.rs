@@ -41,20 +41,11 @@ async fn the_rows_equal_the_model_on_mariadb_too() {
 }
 
 async fn run_cases(bed: Bed, cases: u64) {
-    projector::database::prepare(&bed.config.mysql)
-        .await
-        .unwrap();
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .map(|value| value.parse::<u64>().unwrap())
-    };
+    projector::database::prepare(&bed.config.mysql).await.unwrap();
+    let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
     let (first, cases) = match number("PROJECTOR_TEST_SEED") {
         Some(seed) => (seed, 1),
-        None => (
-            rand::random::<u32>().into(),
-            number("PROJECTOR_TEST_CASES").unwrap_or(cases),
-        ),
+        None => (rand::random::<u32>().into(), number("PROJECTOR_TEST_CASES").unwrap_or(cases)),
     };
     println!("{cases} cases from seed {first}");
     let workers: Vec<_> = (0..WORKERS)
@@ -130,20 +121,11 @@ impl Case {
         logs.shuffle(&mut self.random);
         // Two instances share the topics.
         let others = logs.split_off(self.random.random_range(0..=logs.len()));
-        let (mut random, mut other_random) = (
-            StdRng::from_rng(&mut self.random),
-            StdRng::from_rng(&mut self.random),
-        );
-        tokio::join!(
-            consume(&mut random, logs, first),
-            consume(&mut other_random, others, second)
-        );
+        let (mut random, mut other_random) =
+            (StdRng::from_rng(&mut self.random), StdRng::from_rng(&mut self.random));
+        tokio::join!(consume(&mut random, logs, first), consume(&mut other_random, others, second));
         let found = self.found(connection).await;
-        assert_eq!(
-            found, self.expected,
-            "PROJECTOR_TEST_SEED={} replays this",
-            self.seed
-        );
+        assert_eq!(found, self.expected, "PROJECTOR_TEST_SEED={} replays this", self.seed);
     }
 
     /// A log for each topic: repeated here and there, and sometimes, as after a redrive
@@ -161,9 +143,8 @@ impl Case {
             if self.random.random_bool(0.3) {
                 messages.shuffle(&mut self.random);
             }
-            let records = (0..)
-                .zip(&messages)
-                .map(|(offset, message)| record(message, &prefix, offset));
+            let records =
+                (0..).zip(&messages).map(|(offset, message)| record(message, &prefix, offset));
             logs.push(records.collect());
         }
         logs
@@ -182,14 +163,8 @@ impl Case {
 
     /// Older events first, if any, then newer ones; at least one document.
     fn eras(&mut self) -> Vec<Era> {
-        let older = if self.random.random_bool(0.4) {
-            self.random.random_range(1..4)
-        } else {
-            0
-        };
-        let newer = self
-            .random
-            .random_range(if older == 0 { 1..5 } else { 0..4 });
+        let older = if self.random.random_bool(0.4) { self.random.random_range(1..4) } else { 0 };
+        let newer = self.random.random_range(if older == 0 { 1..5 } else { 0..4 });
         [vec![Era::Older; older], vec![Era::Newer; newer]].concat()
     }
 
@@ -223,14 +198,8 @@ impl Case {
                 Era::Newer => version,
             },
         };
-        self.topics
-            .entry(event_type.domain())
-            .or_default()
-            .push(message);
-        self.entities
-            .entry(event_type.domain())
-            .or_default()
-            .insert(id);
+        self.topics.entry(event_type.domain()).or_default().push(message);
+        self.entities.entry(event_type.domain()).or_default().insert(id);
         stamp
     }
 
@@ -255,10 +224,7 @@ impl Case {
         for era in eras.iter().copied() {
             version += i64::from(matches!(era, Era::Newer));
             let at = self.now();
-            let document = User {
-                updated_at: at,
-                ..user(id, version)
-            };
+            let document = User { updated_at: at, ..user(id, version) };
             let stamp = self.emit(era, EventType::UserUpdated, id, version, at, &document);
             row = Some(UserRow::from_document(&document, stamp));
         }
@@ -279,10 +245,7 @@ impl Case {
         for era in eras.iter().copied() {
             version += i64::from(matches!(era, Era::Newer));
             let at = self.now();
-            let document = Post {
-                updated_at: at,
-                ..post(id, version)
-            };
+            let document = Post { updated_at: at, ..post(id, version) };
             let stamp = self.emit(era, EventType::PostUpdated, id, version, at, &document);
             last = Some((PostRow::from_document(&document, stamp), document));
         }
@@ -296,21 +259,10 @@ impl Case {
             if self.random.random_bool(0.3) {
                 // A repair writes the deleted document once more.
                 version = row.version + 1;
-                document = Post {
-                    version,
-                    deleted_at: Some(at),
-                    updated_at: at,
-                    ..document
-                };
+                document = Post { version, deleted_at: Some(at), updated_at: at, ..document };
                 let now = self.now();
-                let stamp = self.emit(
-                    Era::Newer,
-                    EventType::PostUpdated,
-                    id,
-                    version,
-                    now,
-                    &document,
-                );
+                let stamp =
+                    self.emit(Era::Newer, EventType::PostUpdated, id, version, now, &document);
                 row = PostRow::from_document(&document, stamp);
             }
         }
@@ -326,10 +278,7 @@ impl Case {
             let at = self.now();
             let items = ["item_1", "item_2", "item_3"];
             let items = &items[..self.random.random_range(1..=items.len())];
-            let document = Order {
-                updated_at: at,
-                ..order(id, &number, version, items)
-            };
+            let document = Order { updated_at: at, ..order(id, &number, version, items) };
             let stamp = self.emit(era, EventType::OrderConfirmed, id, version, at, &document);
             last = Some((
                 OrderRow::from_document(&document, stamp),
@@ -350,25 +299,15 @@ impl Case {
 
     fn supplier_with_products(&mut self) {
         let id = self.id();
-        self.entities
-            .entry(Domain::Supplier)
-            .or_default()
-            .insert(id);
+        self.entities.entry(Domain::Supplier).or_default().insert(id);
         // Sometimes its own events are beyond the topic's retention.
         let mut row = SupplierRow::placeholder(&id.to_string());
-        let eras = if self.random.random_bool(0.1) {
-            Vec::new()
-        } else {
-            self.eras()
-        };
+        let eras = if self.random.random_bool(0.1) { Vec::new() } else { self.eras() };
         let mut version = 0;
         for era in eras.iter().copied() {
             version += i64::from(matches!(era, Era::Newer));
             let at = self.now();
-            let document = Supplier {
-                updated_at: at,
-                ..supplier(id, version)
-            };
+            let document = Supplier { updated_at: at, ..supplier(id, version) };
             let stamp = self.emit(era, EventType::SupplierUpdated, id, version, at, &document);
             row = SupplierRow::from_document(&document, stamp);
         }
@@ -397,10 +336,7 @@ impl Case {
                 .into_iter()
                 .filter(|_| self.random.random_bool(0.5))
                 .collect();
-            let document = Product {
-                updated_at: at,
-                ..product(id, owner, version, &keys)
-            };
+            let document = Product { updated_at: at, ..product(id, owner, version, &keys) };
             let stamp = self.emit(era, EventType::ProductUpdated, id, version, at, &document);
             let mut row = ProductRow::from_document(&document, stamp);
             row.supplier_id = row.supplier_id.filter(|_| !is_orphan);
@@ -418,33 +354,16 @@ impl Case {
         let mut rows = Rows::default();
         for id in self.ids(Domain::User) {
             let row = users::table.find(&id).select(UserRow::as_select());
-            rows.users.extend(
-                row.first(connection)
-                    .await
-                    .optional()
-                    .unwrap()
-                    .map(|row| (id, row)),
-            );
+            rows.users.extend(row.first(connection).await.optional().unwrap().map(|row| (id, row)));
         }
         for id in self.ids(Domain::Post) {
             let row = posts::table.find(&id).select(PostRow::as_select());
-            rows.posts.extend(
-                row.first(connection)
-                    .await
-                    .optional()
-                    .unwrap()
-                    .map(|row| (id, row)),
-            );
+            rows.posts.extend(row.first(connection).await.optional().unwrap().map(|row| (id, row)));
         }
         for id in self.ids(Domain::Supplier) {
             let row = suppliers::table.find(&id).select(SupplierRow::as_select());
-            rows.suppliers.extend(
-                row.first(connection)
-                    .await
-                    .optional()
-                    .unwrap()
-                    .map(|row| (id, row)),
-            );
+            rows.suppliers
+                .extend(row.first(connection).await.optional().unwrap().map(|row| (id, row)));
         }
         for id in self.ids(Domain::Product) {
             let row = products::table.find(&id).select(ProductRow::as_select());
@@ -485,11 +404,7 @@ impl Case {
 /// after a crash again from some earlier offset.
 async fn consume(random: &mut StdRng, logs: Vec<Vec<Record>>, sink: &mut Sink) {
     let mut positions = vec![0; logs.len()];
-    while positions
-        .iter()
-        .zip(&logs)
-        .any(|(position, log)| *position < log.len())
-    {
+    while positions.iter().zip(&logs).any(|(position, log)| *position < log.len()) {
         let mut batch = Vec::new();
         for (position, log) in positions.iter_mut().zip(&logs) {
             let most = (log.len() - *position).min(6);

@@ -15,9 +15,7 @@ use crate::sink::{Sink, record};
 
 async fn bed_and_sink() -> (Bed, Sink) {
     let bed = Bed::without_topics();
-    projector::database::prepare(&bed.config.mysql)
-        .await
-        .unwrap();
+    projector::database::prepare(&bed.config.mysql).await.unwrap();
     let sink = Sink::new(&bed.config.mysql).await;
     (bed, sink)
 }
@@ -32,11 +30,7 @@ async fn an_older_event_changes_nothing_and_is_counted() {
     assert_eq!(sink.batch([second]).await.stale, 1, "repeated");
     assert_eq!(bed.count("users", "version = 2").await, 1);
     sink.batch([third, first]).await;
-    assert_eq!(
-        bed.count("users", "version = 3").await,
-        1,
-        "within a batch too"
-    );
+    assert_eq!(bed.count("users", "version = 3").await, 1, "within a batch too");
     bed.drop_database().await;
 }
 
@@ -46,25 +40,17 @@ async fn what_is_deleted_stays_deleted() {
     let id = Id::new();
     let created = event(EventType::ProductCreated, &product(id, id, 1, &["red"]));
     let owner = event(EventType::SupplierCreated, &supplier(id, 1));
-    sink.batch([deletion(EventType::ProductDeleted, id, 2)])
-        .await;
+    sink.batch([deletion(EventType::ProductDeleted, id, 2)]).await;
     sink.one_by_one([owner.clone(), created.clone()]).await;
     assert_eq!(bed.count("products", "TRUE").await, 0, "late");
-    sink.batch([created.clone(), deletion(EventType::ProductDeleted, id, 2)])
-        .await;
+    sink.batch([created.clone(), deletion(EventType::ProductDeleted, id, 2)]).await;
     assert_eq!(bed.count("products", "TRUE").await, 0, "in one batch");
-    sink.batch([deletion(EventType::SupplierDeleted, id, 2)])
-        .await;
+    sink.batch([deletion(EventType::SupplierDeleted, id, 2)]).await;
     sink.one_by_one([owner, created]).await;
-    assert_eq!(
-        bed.count("suppliers", "TRUE").await,
-        0,
-        "not even as a placeholder"
-    );
+    assert_eq!(bed.count("suppliers", "TRUE").await, 0, "not even as a placeholder");
     assert_eq!(bed.count("product_variants", "TRUE").await, 0);
     // An event that says otherwise, and is newer, is believed.
-    sink.batch([event(EventType::SupplierUpdated, &supplier(id, 3))])
-        .await;
+    sink.batch([event(EventType::SupplierUpdated, &supplier(id, 3))]).await;
     assert_eq!(bed.count("suppliers", "version = 3").await, 1);
     bed.drop_database().await;
 }
@@ -73,47 +59,23 @@ async fn what_is_deleted_stays_deleted() {
 async fn a_late_supplier_holds_nobody_up() {
     let (bed, mut sink) = bed_and_sink().await;
     let (id, owner) = (Id::new(), Id::new());
-    sink.batch([event(
-        EventType::ProductCreated,
-        &product(id, owner, 1, &[]),
-    )])
-    .await;
+    sink.batch([event(EventType::ProductCreated, &product(id, owner, 1, &[]))]).await;
     let mut connection = bed.connection().await;
-    let placeholder: SupplierRow = suppliers::table
-        .select(SupplierRow::as_select())
-        .first(&mut connection)
-        .await
-        .unwrap();
+    let placeholder: SupplierRow =
+        suppliers::table.select(SupplierRow::as_select()).first(&mut connection).await.unwrap();
     assert!(placeholder.is_placeholder());
     assert_eq!(placeholder, SupplierRow::placeholder(&owner.to_string()));
-    sink.batch([event(EventType::SupplierCreated, &supplier(owner, 1))])
-        .await;
-    let filled: SupplierRow = suppliers::table
-        .select(SupplierRow::as_select())
-        .first(&mut connection)
-        .await
-        .unwrap();
-    assert_eq!(
-        filled,
-        SupplierRow::from_document(&supplier(owner, 1), filled.stamp())
-    );
+    sink.batch([event(EventType::SupplierCreated, &supplier(owner, 1))]).await;
+    let filled: SupplierRow =
+        suppliers::table.select(SupplierRow::as_select()).first(&mut connection).await.unwrap();
+    assert_eq!(filled, SupplierRow::from_document(&supplier(owner, 1), filled.stamp()));
     // Its products' own deletions may come later, on another topic.
-    sink.batch([deletion(EventType::SupplierDeleted, owner, 2)])
-        .await;
+    sink.batch([deletion(EventType::SupplierDeleted, owner, 2)]).await;
     assert_eq!(bed.count("products", "supplier_id IS NULL").await, 1);
-    sink.batch([event(
-        EventType::ProductUpdated,
-        &product(id, owner, 2, &[]),
-    )])
-    .await;
-    assert_eq!(
-        bed.count("products", "supplier_id IS NULL AND version = 2")
-            .await,
-        1
-    );
+    sink.batch([event(EventType::ProductUpdated, &product(id, owner, 2, &[]))]).await;
+    assert_eq!(bed.count("products", "supplier_id IS NULL AND version = 2").await, 1);
     assert_eq!(bed.count("suppliers", "TRUE").await, 0);
-    sink.batch([deletion(EventType::ProductDeleted, id, 3)])
-        .await;
+    sink.batch([deletion(EventType::ProductDeleted, id, 3)]).await;
     assert_eq!(bed.count("products", "TRUE").await, 0);
     bed.drop_database().await;
 }
@@ -123,26 +85,10 @@ async fn the_older_producers_placeholder_is_filled_too() {
     let (bed, mut sink) = bed_and_sink().await;
     let (id, owner) = (Id::new(), Id::new());
     let created = product(id, owner, 1, &[]);
-    sink.batch([Message::older(
-        EventType::ProductCreated,
-        id,
-        at(1),
-        &created,
-    )])
-    .await;
+    sink.batch([Message::older(EventType::ProductCreated, id, at(1), &created)]).await;
     let data = supplier(owner, 0);
-    sink.batch([Message::older(
-        EventType::SupplierCreated,
-        owner,
-        at(1),
-        &data,
-    )])
-    .await;
-    assert_eq!(
-        bed.count("suppliers", "version = 0 AND event_id <> ''")
-            .await,
-        1
-    );
+    sink.batch([Message::older(EventType::SupplierCreated, owner, at(1), &data)]).await;
+    assert_eq!(bed.count("suppliers", "version = 0 AND event_id <> ''").await, 1);
     bed.drop_database().await;
 }
 
@@ -164,35 +110,20 @@ async fn children_are_replaced_with_their_parent_and_keep_their_ids() {
     assert_eq!(red.len(), 1);
     sink.batch([product(2, &["red", "green"])]).await;
     assert_eq!(ids("red").await, red, "unchanged");
-    assert_eq!(
-        bed.count("product_variants", "variant_key IN ('red', 'green')")
-            .await,
-        2
-    );
+    assert_eq!(bed.count("product_variants", "variant_key IN ('red', 'green')").await, 2);
     assert_eq!(ids("blue").await, Vec::<i64>::new(), "gone");
     sink.batch([product(1, &["red", "blue"])]).await;
-    assert_eq!(
-        ids("blue").await,
-        Vec::<i64>::new(),
-        "the late parent brings no children"
-    );
+    assert_eq!(ids("blue").await, Vec::<i64>::new(), "the late parent brings no children");
     sink.batch([product(3, &[])]).await;
     assert_eq!(bed.count("product_variants", "TRUE").await, 0, "emptied");
 
     let order = |version, items| {
-        event(
-            EventType::OrderConfirmed,
-            &order(id, "ORD-20260101-AAAA", version, items),
-        )
+        event(EventType::OrderConfirmed, &order(id, "ORD-20260101-AAAA", version, items))
     };
     sink.batch([order(2, &["item_1", "item_2"])]).await;
     sink.batch([order(3, &["item_2"])]).await;
     sink.batch([order(1, &["item_1"])]).await;
-    assert_eq!(
-        bed.count("order_items", "item_id = 'item_2' AND quantity = 3")
-            .await,
-        1
-    );
+    assert_eq!(bed.count("order_items", "item_id = 'item_2' AND quantity = 3").await, 1);
     assert_eq!(bed.count("order_items", "TRUE").await, 1);
     bed.drop_database().await;
 }
@@ -202,26 +133,13 @@ async fn a_clash_on_order_number_rewrites_nobody() {
     let (bed, mut sink) = bed_and_sink().await;
     let (first, second) = (Id::new(), Id::new());
     let number = "ORD-20260101-AAAA";
-    sink.batch([event(
-        EventType::OrderCreated,
-        &order(first, number, 1, &["item_1"]),
-    )])
-    .await;
-    let clash = event(
-        EventType::OrderConfirmed,
-        &order(second, number, 7, &["item_1", "item_2"]),
-    );
+    sink.batch([event(EventType::OrderCreated, &order(first, number, 1, &["item_1"]))]).await;
+    let clash = event(EventType::OrderConfirmed, &order(second, number, 7, &["item_1", "item_2"]));
     let poison = sink.apply(vec![record(&clash, "", 0)]).await.unwrap_err();
     assert_eq!(poison.reason, Reason::OrderNumberTaken);
-    let other = event(
-        EventType::OrderCreated,
-        &order(second, "ORD-20260101-aaaa", 1, &["item_1"]),
-    );
+    let other = event(EventType::OrderCreated, &order(second, "ORD-20260101-aaaa", 1, &["item_1"]));
     sink.batch([other]).await;
-    let renamed = event(
-        EventType::OrderConfirmed,
-        &order(second, number, 2, &["item_1"]),
-    );
+    let renamed = event(EventType::OrderConfirmed, &order(second, number, 2, &["item_1"]));
     let poison = sink.apply(vec![record(&renamed, "", 0)]).await.unwrap_err();
     assert_eq!(poison.reason, Reason::Refused, "the same by an update");
     let mut connection = bed.connection().await;
@@ -242,14 +160,7 @@ async fn a_clash_on_order_number_rewrites_nobody() {
 async fn a_soft_deletion_lies_over_whatever_document_comes() {
     let (bed, mut sink) = bed_and_sink().await;
     let mut connection = bed.connection().await;
-    for arrival in [
-        [0, 1, 2],
-        [0, 2, 1],
-        [1, 0, 2],
-        [1, 2, 0],
-        [2, 0, 1],
-        [2, 1, 0],
-    ] {
+    for arrival in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let id = Id::new();
         let users = [
             event(EventType::UserCreated, &user(id, 1)),
@@ -262,8 +173,7 @@ async fn a_soft_deletion_lies_over_whatever_document_comes() {
             deletion(EventType::PostDeleted, id, 3),
         ];
         for index in arrival {
-            sink.batch([users[index].clone(), posts[index].clone()])
-                .await;
+            sink.batch([users[index].clone(), posts[index].clone()]).await;
         }
         let row: UserRow = users::table
             .find(id.to_string())
@@ -271,16 +181,8 @@ async fn a_soft_deletion_lies_over_whatever_document_comes() {
             .first(&mut connection)
             .await
             .unwrap();
-        let document = User {
-            deleted_at: Some(at(3)),
-            updated_at: at(3),
-            ..user(id, 2)
-        };
-        assert_eq!(
-            row,
-            UserRow::from_document(&document, row.stamp()),
-            "{arrival:?}"
-        );
+        let document = User { deleted_at: Some(at(3)), updated_at: at(3), ..user(id, 2) };
+        assert_eq!(row, UserRow::from_document(&document, row.stamp()), "{arrival:?}");
         assert_eq!(row.version, 3);
         let row: PostRow = posts::table
             .find(id.to_string())
@@ -288,16 +190,8 @@ async fn a_soft_deletion_lies_over_whatever_document_comes() {
             .first(&mut connection)
             .await
             .unwrap();
-        let document = Post {
-            deleted_at: Some(at(3)),
-            updated_at: at(3),
-            ..post(id, 2)
-        };
-        assert_eq!(
-            row,
-            PostRow::from_document(&document, row.stamp()),
-            "{arrival:?}"
-        );
+        let document = Post { deleted_at: Some(at(3)), updated_at: at(3), ..post(id, 2) };
+        assert_eq!(row, PostRow::from_document(&document, row.stamp()), "{arrival:?}");
     }
     bed.drop_database().await;
 }
@@ -307,25 +201,13 @@ async fn a_soft_deletion_lies_over_whatever_document_comes() {
 async fn the_older_producers_events_are_ordered_by_their_moments() {
     let (bed, mut sink) = bed_and_sink().await;
     let mut connection = bed.connection().await;
-    for arrival in [
-        [0, 1, 2],
-        [0, 2, 1],
-        [1, 0, 2],
-        [1, 2, 0],
-        [2, 0, 1],
-        [2, 1, 0],
-    ] {
+    for arrival in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let id = Id::new();
         let number = format!("ORD-20260101-{}", &id.to_string()[16..]);
         let mut confirmed = order(id, &number, 2, &["item_1", "item_2"]);
         confirmed.status = OrderStatus::Confirmed;
         let events = [
-            Message::older(
-                EventType::OrderCreated,
-                id,
-                at(1),
-                &order(id, &number, 1, &["item_1"]),
-            ),
+            Message::older(EventType::OrderCreated, id, at(1), &order(id, &number, 1, &["item_1"])),
             Message::older(EventType::OrderConfirmed, id, at(2), &confirmed),
             Message::older(
                 EventType::OrderCancelled,
@@ -343,16 +225,8 @@ async fn the_older_producers_events_are_ordered_by_their_moments() {
             .first(&mut connection)
             .await
             .unwrap();
-        let cancelled = Order {
-            status: OrderStatus::Cancelled,
-            updated_at: at(3),
-            ..confirmed
-        };
-        assert_eq!(
-            row,
-            OrderRow::from_document(&cancelled, row.stamp()),
-            "{arrival:?}"
-        );
+        let cancelled = Order { status: OrderStatus::Cancelled, updated_at: at(3), ..confirmed };
+        assert_eq!(row, OrderRow::from_document(&cancelled, row.stamp()), "{arrival:?}");
         let items: i64 = order_items::table
             .filter(order_items::order_id.eq(id.to_string()))
             .count()
@@ -365,11 +239,7 @@ async fn the_older_producers_events_are_ordered_by_their_moments() {
         let refunded = order(id, &number, 1, &["item_1"]);
         let newer = Message::event(EventType::OrderRefunded, id, 1, past, &refunded);
         sink.batch([newer, events[2].clone()]).await;
-        assert_eq!(
-            bed.count("orders", &format!("order_id = '{id}' AND version = 1"))
-                .await,
-            1
-        );
+        assert_eq!(bed.count("orders", &format!("order_id = '{id}' AND version = 1")).await, 1);
     }
     bed.drop_database().await;
 }
@@ -380,18 +250,11 @@ async fn what_the_older_producer_adds_is_not_stored() {
     let id = Id::new();
     let mut data = serde_json::to_value(user(id, 1)).unwrap();
     let extra = serde_json::json!({"password_hash": "$2b$12$secret", "revision_id": null});
-    data.as_object_mut()
-        .unwrap()
-        .extend(extra.as_object().unwrap().clone());
-    sink.batch([Message::older(EventType::UserCreated, id, at(1), &data)])
-        .await;
-    sink.batch([Message::older(EventType::UserDeleted, id, at(2), &id)])
-        .await;
-    let rows: Vec<UserRow> = users::table
-        .select(UserRow::as_select())
-        .load(&mut bed.connection().await)
-        .await
-        .unwrap();
+    data.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    sink.batch([Message::older(EventType::UserCreated, id, at(1), &data)]).await;
+    sink.batch([Message::older(EventType::UserDeleted, id, at(2), &id)]).await;
+    let rows: Vec<UserRow> =
+        users::table.select(UserRow::as_select()).load(&mut bed.connection().await).await.unwrap();
     assert_eq!(rows[0].version, 0, "its version says nothing");
     assert_eq!(rows[0].deleted_at, Some(at(2).naive()));
     assert!(!serde_json::to_string(&rows).unwrap().contains("secret"));

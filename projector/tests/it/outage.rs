@@ -24,20 +24,17 @@ fn some_events(ids: &[Id], version: i64) -> Vec<Message> {
         user.profile.display_name = "Zoe".to_owned();
         user
     };
-    ids.iter()
-        .map(|id| event(EventType::UserUpdated, &user(id)))
-        .collect()
+    ids.iter().map(|id| event(EventType::UserUpdated, &user(id))).collect()
 }
 
 /// Waits until a transaction was tried again for this cause.
 async fn await_retry(process: &Process, cause: &str) {
-    eventually(
-        &format!("a retry because MySQL is {cause}"),
-        async || match process.metric("projector_apply_retries_total", cause).await {
+    eventually(&format!("a retry because MySQL is {cause}"), async || {
+        match process.metric("projector_apply_retries_total", cause).await {
             Some(retries) if retries >= 1.0 => Ok(()),
             retries => Err(format!("{retries:?} retries")),
-        },
-    )
+        }
+    })
     .await;
 }
 
@@ -81,9 +78,7 @@ async fn mysql_is_killed_for_longer_than_the_poll_interval() {
     server.sql("SET GLOBAL super_read_only = ON").await;
     bed.send(some_events(&ids, 4)).await;
     process.await_ready(false).await;
-    server
-        .sql("SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF")
-        .await;
+    server.sql("SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF").await;
     bed.await_count("users", "version = 4", 200).await;
     assert_eq!(bed.dead_letters(0).await.len(), 0);
     process.terminate().await;
@@ -98,11 +93,7 @@ async fn it_starts_before_its_servers_and_stops_while_they_are_away() {
     let process = Process::start_with(&config, &[("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")]);
     eventually("health", async || {
         let (status, body) = process.get("/ready").await?;
-        if status == 503 && body.matches("\"down\"").count() == 2 {
-            Ok(())
-        } else {
-            Err(body)
-        }
+        if status == 503 && body.matches("\"down\"").count() == 2 { Ok(()) } else { Err(body) }
     })
     .await;
     assert_eq!(process.get("/live").await.unwrap().0, 200);
@@ -133,10 +124,7 @@ async fn no_error_of_the_server_is_taken_for_poison() {
              SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = '{message}'"
         ))
         .await;
-        let before = process
-            .metric("projector_apply_retries_total", "")
-            .await
-            .unwrap_or_default();
+        let before = process.metric("projector_apply_retries_total", "").await.unwrap_or_default();
         bed.send(some_events(&[id], version)).await;
         eventually(&format!("a retry after {code}"), async || {
             match process.metric("projector_apply_retries_total", "").await {
@@ -146,8 +134,7 @@ async fn no_error_of_the_server_is_taken_for_poison() {
         })
         .await;
         bed.sql("DROP TRIGGER fault").await;
-        bed.await_count("users", &format!("user_id = '{id}'"), 1)
-            .await;
+        bed.await_count("users", &format!("user_id = '{id}'"), 1).await;
     }
     assert_eq!(bed.dead_letters(0).await.len(), 0);
     process.terminate().await;
@@ -170,9 +157,7 @@ async fn blocked(bed: &Bed, connection: &mut Connection) -> u64 {
     eventually("a blocked transaction", async || {
         let found: Result<ConnectionId, _> =
             diesel::sql_query(&query).get_result(&mut *connection).await;
-        found
-            .map(|found| found.id)
-            .map_err(|error| error.to_string())
+        found.map(|found| found.id).map_err(|error| error.to_string())
     })
     .await
 }
@@ -185,16 +170,10 @@ async fn a_connection_dropped_in_mid_transaction_is_replaced() {
     bed.send(some_events(&[id], 1)).await;
     bed.await_count("users", "version = 1", 1).await;
     let mut other = bed.connection().await;
-    other
-        .batch_execute("BEGIN; UPDATE users SET phone = 'held'")
-        .await
-        .unwrap();
+    other.batch_execute("BEGIN; UPDATE users SET phone = 'held'").await.unwrap();
     bed.send(some_events(&[id], 2)).await;
     let projector = blocked(&bed, &mut other).await;
-    other
-        .batch_execute(&format!("KILL {projector}"))
-        .await
-        .unwrap();
+    other.batch_execute(&format!("KILL {projector}")).await.unwrap();
     await_retry(&process, "away").await;
     other.batch_execute("ROLLBACK").await.unwrap();
     bed.await_count("users", "version = 2", 1).await;
@@ -211,10 +190,7 @@ async fn a_deadlock_and_a_long_lock_are_waited_out() {
     bed.send([
         event(EventType::UserUpdated, &user(id, 1)),
         event(EventType::ProductCreated, &product(id, id, 1, &["red"])),
-        event(
-            EventType::OrderCreated,
-            &order(id, "ORD-20260101-AAAA", 1, &["item_1"]),
-        ),
+        event(EventType::OrderCreated, &order(id, "ORD-20260101-AAAA", 1, &["item_1"])),
     ])
     .await;
     for table in ["users", "products", "orders"] {
@@ -234,17 +210,11 @@ async fn a_deadlock_and_a_long_lock_are_waited_out() {
     bed.send(some_events(&[id], 2)).await;
     blocked(&bed, &mut other).await;
     // It holds the row of its progress and waits for the user; now the other way round.
-    other
-        .batch_execute("UPDATE projection_progress SET event_timestamp = NULL")
-        .await
-        .unwrap();
+    other.batch_execute("UPDATE projection_progress SET event_timestamp = NULL").await.unwrap();
     await_retry(&process, "busy").await;
     // Longer than the ten seconds after which a lock wait is given up.
     eventually("a lock wait timeout", async || {
-        match process
-            .metric("projector_apply_retries_total", "busy")
-            .await
-        {
+        match process.metric("projector_apply_retries_total", "busy").await {
             Some(retries) if retries >= 2.0 => Ok(()),
             retries => Err(format!("{retries:?}")),
         }

@@ -35,16 +35,10 @@ impl OwnMysql {
     ) -> Self {
         let shared = std::env::var_os("OUTBOX_TEST_STACK")
             .expect("run through `make test` or deploy/local/with-test-servers");
-        let server = Self {
-            stack_dir: PathBuf::from(shared).with_file_name(name),
-            port,
-            _turn: turn,
-        };
+        let server =
+            Self { stack_dir: PathBuf::from(shared).with_file_name(name), port, _turn: turn };
         let mut start = server.command();
-        start
-            .env("STACK_MYSQL", flavour)
-            .env("MYSQL_BUFFER_POOL", "64M")
-            .args(["start", "mysql"]);
+        start.env("STACK_MYSQL", flavour).env("MYSQL_BUFFER_POOL", "64M").args(["start", "mysql"]);
         run(start).await;
         server
     }
@@ -78,22 +72,13 @@ impl OwnMysql {
                 command.env_remove(name);
             }
         }
-        command
-            .env("STACK_DIR", &self.stack_dir)
-            .env("MYSQL_PORT", self.port.to_string());
-        command.env(
-            "MYSQL_PASSWORD",
-            std::env::var_os("MYSQL_PASSWORD").unwrap(),
-        );
+        command.env("STACK_DIR", &self.stack_dir).env("MYSQL_PORT", self.port.to_string());
+        command.env("MYSQL_PASSWORD", std::env::var_os("MYSQL_PASSWORD").unwrap());
         command
     }
 }
 
 async fn run(mut command: Command) {
     let output = command.output().await.unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -12,10 +12,7 @@ use crate::documents::{deletion, event, order, post, product, user};
 fn poison() -> Vec<(&'static str, Message)> {
     let id = Id::new();
     let good = event(EventType::UserCreated, &user(id, 1));
-    let value = |text: &str| Message {
-        value: Some(text.into()),
-        ..good.clone()
-    };
+    let value = |text: &str| Message { value: Some(text.into()), ..good.clone() };
     let data = |change: &dyn Fn(&mut serde_json::Value)| {
         let mut envelope: serde_json::Value =
             serde_json::from_slice(good.value.as_deref().unwrap()).unwrap();
@@ -32,81 +29,29 @@ fn poison() -> Vec<(&'static str, Message)> {
         ("not_json", value("{\"event_type\": ")),
         ("not_json", value("")),
         ("not_an_envelope", value("[1, 2]")),
-        (
-            "not_an_envelope",
-            value("{\"event_type\": \"user.created\"}"),
-        ),
-        (
-            "not_an_envelope",
-            data(&|envelope| envelope["timestamp"] = 5.into()),
-        ),
+        ("not_an_envelope", value("{\"event_type\": \"user.created\"}")),
+        ("not_an_envelope", data(&|envelope| envelope["timestamp"] = 5.into())),
         ("invalid_utf8", invalid_utf8),
-        (
-            "no_value",
-            Message {
-                value: None,
-                ..good.clone()
-            },
-        ),
-        (
-            "no_key",
-            Message {
-                key: None,
-                partition: Some(0),
-                ..good.clone()
-            },
-        ),
-        (
-            "invalid_id",
-            Message {
-                key: Some(b"somebody".to_vec()),
-                ..good.clone()
-            },
-        ),
-        (
-            "invalid_id",
-            data(&|envelope| envelope["entity_id"] = "".into()),
-        ),
-        (
-            "invalid_id",
-            data(&|envelope| envelope["data"]["id"] = Id::new().to_string().into()),
-        ),
-        (
-            "invalid_id",
-            data(&|envelope| envelope["event_id"] = "".into()),
-        ),
+        ("no_value", Message { value: None, ..good.clone() }),
+        ("no_key", Message { key: None, partition: Some(0), ..good.clone() }),
+        ("invalid_id", Message { key: Some(b"somebody".to_vec()), ..good.clone() }),
+        ("invalid_id", data(&|envelope| envelope["entity_id"] = "".into())),
+        ("invalid_id", data(&|envelope| envelope["data"]["id"] = Id::new().to_string().into())),
+        ("invalid_id", data(&|envelope| envelope["event_id"] = "".into())),
         (
             "invalid_data",
             data(&|envelope| drop(envelope["data"].as_object_mut().unwrap().remove("id"))),
         ),
-        (
-            "invalid_data",
-            data(&|envelope| envelope["data"]["profile"] = "none".into()),
-        ),
-        (
-            "invalid_data",
-            data(&|envelope| envelope["data"] = serde_json::Value::Null),
-        ),
-        (
-            "invalid_version",
-            data(&|envelope| envelope["data"]["version"] = 0.into()),
-        ),
-        (
-            "invalid_timestamp",
-            data(&|envelope| envelope["timestamp"] = "yesterday".into()),
-        ),
+        ("invalid_data", data(&|envelope| envelope["data"]["profile"] = "none".into())),
+        ("invalid_data", data(&|envelope| envelope["data"] = serde_json::Value::Null)),
+        ("invalid_version", data(&|envelope| envelope["data"]["version"] = 0.into())),
+        ("invalid_timestamp", data(&|envelope| envelope["timestamp"] = "yesterday".into())),
         (
             "invalid_timestamp",
             data(&|envelope| envelope["timestamp"] = "0001-01-01T00:00:00Z".into()),
         ),
-        (
-            "unknown_event_type",
-            data(&|envelope| envelope["event_type"] = "user.promoted".into()),
-        ),
-        (
-            "wrong_topic",
-            data(&|envelope| envelope["event_type"] = "post.created".into()),
-        ),
+        ("unknown_event_type", data(&|envelope| envelope["event_type"] = "user.promoted".into())),
+        ("wrong_topic", data(&|envelope| envelope["event_type"] = "post.created".into())),
         // A number beyond 64 bits.
         (
             "invalid_data",
@@ -123,10 +68,7 @@ fn poison() -> Vec<(&'static str, Message)> {
             "refused",
             event(
                 EventType::ProductCreated,
-                &Product {
-                    name: "z".repeat(300),
-                    ..product(id, id, 1, &[])
-                },
+                &Product { name: "z".repeat(300), ..product(id, id, 1, &[]) },
             ),
         ),
     ]
@@ -173,9 +115,8 @@ async fn poison_of_every_kind_is_put_aside_and_holds_nobody_up() {
             .unwrap_or_else(|| panic!("no dead letter for {reason}"));
         assert_eq!(letter.origin_topic, bed.config.kafka.topic(&message.topic));
         assert_eq!(letter.origin_partition, 0);
-        let headers = (message.headers.iter())
-            .map(|(key, value)| (*key, Some(&value[..])))
-            .collect();
+        let headers =
+            (message.headers.iter()).map(|(key, value)| (*key, Some(&value[..]))).collect();
         assert_eq!(letter.headers, headers, "the record's own headers are kept");
         assert!(!letter.error.is_empty() && letter.error.chars().count() <= 1_000);
     }
@@ -203,19 +144,12 @@ async fn a_refused_event_takes_no_earlier_one_along() {
     bed.await_count("orders", "TRUE", 1).await;
     let other = Id::new();
     bed.send([
-        event(
-            EventType::OrderCreated,
-            &order(other, number, 1, &["item_1"]),
-        ),
+        event(EventType::OrderCreated, &order(other, number, 1, &["item_1"])),
         event(EventType::UserUpdated, &user(id, 4)),
     ])
     .await;
-    let reasons: Vec<_> = bed
-        .dead_letters(2)
-        .await
-        .into_iter()
-        .map(|letter| letter.reason)
-        .collect();
+    let reasons: Vec<_> =
+        bed.dead_letters(2).await.into_iter().map(|letter| letter.reason).collect();
     assert_eq!(reasons, ["refused", "order_number_taken"]);
     bed.await_count("users", "version = 4", 1).await;
     assert_eq!(bed.count("orders", &format!("order_id = '{id}'")).await, 1);
@@ -231,26 +165,16 @@ async fn a_redrive_after_the_fix_applies_the_record_once() {
     let mut long = user(id, 2);
     long.profile.display_name = "x".repeat(256);
     let running = bed.start();
-    bed.send([
-        event(EventType::UserCreated, &user(id, 1)),
-        event(EventType::UserUpdated, &long),
-    ])
-    .await;
-    let letters: Vec<DeadLetter> = bed.dead_letters(1).await;
-    assert!(
-        letters[0]
-            .headers
-            .iter()
-            .any(|(name, _)| name == header::VERSION)
-    );
-    bed.sql("ALTER TABLE users MODIFY display_name VARCHAR(300) NOT NULL")
+    bed.send([event(EventType::UserCreated, &user(id, 1)), event(EventType::UserUpdated, &long)])
         .await;
+    let letters: Vec<DeadLetter> = bed.dead_letters(1).await;
+    assert!(letters[0].headers.iter().any(|(name, _)| name == header::VERSION));
+    bed.sql("ALTER TABLE users MODIFY display_name VARCHAR(300) NOT NULL").await;
     let producer = redrive_producer(&bed.config.kafka).unwrap();
     for _ in 0..3 {
         letters[0].redrive(&producer).await.unwrap();
     }
-    bed.send([event(EventType::UserUpdated, &user(id, 3))])
-        .await;
+    bed.send([event(EventType::UserUpdated, &user(id, 3))]).await;
     bed.await_count("users", "version = 3", 1).await;
     assert_eq!(bed.dead_letters(1).await.len(), 1, "no second one");
     running.stop().await;

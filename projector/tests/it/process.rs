@@ -49,11 +49,7 @@ impl Process {
     /// SIGTERM, and a clean exit within ten seconds.
     pub async fn terminate(mut self) {
         let pid = self.child.id().unwrap().to_string();
-        let sent = Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .await
-            .unwrap();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
         assert!(sent.success());
         let exit = tokio::time::timeout(Duration::from_secs(10), self.child.wait()).await;
         assert!(exit.unwrap().unwrap().success());
@@ -63,25 +59,15 @@ impl Process {
     pub fn peak_memory_mb(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id().unwrap());
         let status = std::fs::read_to_string(path).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmHWM:"))
-            .unwrap();
-        line.split_whitespace()
-            .nth(1)
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
-            / 1024
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
     }
 
     /// The sum of a metric over the label values that contain `labels`; `None` if there is none,
     /// or nobody serves it yet.
     pub async fn metric(&self, name: &str, labels: &str) -> Option<f64> {
         let (_, text) = self.get("/metrics").await.ok()?;
-        let lines = text
-            .lines()
-            .filter(|line| line.starts_with(name) && line.contains(labels));
+        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(labels));
         let values = lines.filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;
             let is_it = series == name || series[name.len()..].starts_with('{');
@@ -93,11 +79,7 @@ impl Process {
     pub async fn await_ready(&self, expected: bool) {
         eventually(&format!("ready: {expected}"), async || {
             let (status, body) = self.get("/ready").await?;
-            if (status == 200) == expected {
-                Ok(())
-            } else {
-                Err(body)
-            }
+            if (status == 200) == expected { Ok(()) } else { Err(body) }
         })
         .await;
     }
@@ -113,19 +95,11 @@ impl Process {
         };
         let answer = asking.await.map_err(|error| error.to_string())?;
         let (head, body) = answer.split_once("\r\n\r\n").ok_or("no HTTP")?;
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|code| code.parse().ok())
-            .ok_or("no HTTP")?;
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or("no HTTP")?;
         Ok((status, body.to_owned()))
     }
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }

@@ -14,9 +14,7 @@ async fn instances_come_go_and_die_under_load() {
     let bed = Bed::new(6).await;
     let ids: Vec<_> = (0..500).map(|_| Id::new()).collect();
     let version = |version: i64| -> Vec<Message> {
-        ids.iter()
-            .map(|id| event(EventType::UserUpdated, &user(*id, version)))
-            .collect()
+        ids.iter().map(|id| event(EventType::UserUpdated, &user(*id, version))).collect()
     };
     let [first, second, third] = [1, 2, 3].map(|_| Process::start(&bed.config));
     bed.send(version(1)).await;
@@ -36,11 +34,7 @@ async fn instances_come_go_and_die_under_load() {
             lag.push(process.metric("projector_consumer_lag", "").await);
         }
         let sum: f64 = lag.iter().flatten().sum();
-        if sum == 0.0 && lag.iter().any(Option::is_some) {
-            Ok(())
-        } else {
-            Err(format!("{lag:?}"))
-        }
+        if sum == 0.0 && lag.iter().any(Option::is_some) { Ok(()) } else { Err(format!("{lag:?}")) }
     })
     .await;
     assert_eq!(bed.dead_letters(0).await.len(), 0);
@@ -55,8 +49,7 @@ async fn a_backlog_is_drained_in_large_batches_and_little_memory() {
     const EVENTS: i64 = 30_000;
     let bed = Bed::new(3).await;
     for _ in 0..EVENTS / 2_000 {
-        bed.send((0..2_000).map(|_| event(EventType::PostCreated, &post(Id::new(), 1))))
-            .await;
+        bed.send((0..2_000).map(|_| event(EventType::PostCreated, &post(Id::new(), 1)))).await;
     }
     let begun = Instant::now();
     let process = Process::start(&bed.config);
@@ -69,10 +62,7 @@ async fn a_backlog_is_drained_in_large_batches_and_little_memory() {
     .await;
     let seconds = begun.elapsed().as_secs_f64();
     assert_eq!(bed.count("posts", "TRUE").await, EVENTS);
-    let transactions = process
-        .metric("projector_batch_size_count", "")
-        .await
-        .unwrap();
+    let transactions = process.metric("projector_batch_size_count", "").await.unwrap();
     let memory = process.peak_memory_mb();
     println!("{EVENTS} events in {seconds:.1} s, {transactions} transactions, {memory} MB");
     assert!(memory < 60, "{memory} MB");

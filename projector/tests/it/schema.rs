@@ -30,8 +30,7 @@ async fn many_instances_may_migrate_at_once_and_again() {
 async fn a_migration_that_was_cut_short_is_finished() {
     let bed = Bed::without_topics();
     database::prepare(&bed.config.mysql).await.unwrap();
-    bed.sql("DROP TABLE posts, tombstones; DELETE FROM __diesel_schema_migrations")
-        .await;
+    bed.sql("DROP TABLE posts, tombstones; DELETE FROM __diesel_schema_migrations").await;
     database::prepare(&bed.config.mysql).await.unwrap();
     assert_eq!(bed.count("posts", "TRUE").await, 0);
     bed.drop_database().await;
@@ -65,18 +64,12 @@ async fn schema_rs_agrees_with_the_migrations() {
     database::prepare(&bed.config.mysql).await.unwrap();
     let mut tables = BTreeMap::<String, Vec<Column>>::new();
     for column in bed.rows::<Column>(COLUMNS).await {
-        tables
-            .entry(column.table_name.clone())
-            .or_default()
-            .push(column);
+        tables.entry(column.table_name.clone()).or_default().push(column);
     }
     let written = include_str!("../../src/schema.rs");
     let (_, written) = written.split_once("diesel::table!").unwrap();
     let (written, _) = written.split_once("diesel::joinable!").unwrap();
-    let generated: Vec<_> = tables
-        .iter()
-        .map(|(name, columns)| table(name, columns))
-        .collect();
+    let generated: Vec<_> = tables.iter().map(|(name, columns)| table(name, columns)).collect();
     let generated = generated.join("\n");
     assert_eq!(format!("diesel::table!{written}").trim(), generated.trim());
     bed.drop_database().await;
@@ -89,10 +82,7 @@ fn table(name: &str, columns: &[Column]) -> String {
         .map(|column| column.column_name.as_str())
         .collect();
     let columns: String = columns.iter().map(column).collect();
-    format!(
-        "diesel::table! {{\n    {name} ({}) {{\n{columns}    }}\n}}\n",
-        key.join(", ")
-    )
+    format!("diesel::table! {{\n    {name} ({}) {{\n{columns}    }}\n}}\n", key.join(", "))
 }
 
 fn column(column: &Column) -> String {

@@ -40,9 +40,7 @@ impl Sink {
 
     /// As [`Self::apply`]: all in one batch.
     pub async fn batch(&mut self, messages: impl IntoIterator<Item = Message>) -> Applied {
-        let records = (0..)
-            .zip(messages)
-            .map(|(offset, message)| record(&message, "", offset));
+        let records = (0..).zip(messages).map(|(offset, message)| record(&message, "", offset));
         self.apply(records.collect()).await.unwrap()
     }
 
@@ -57,16 +55,11 @@ impl Sink {
 pub fn record(message: &Message, prefix: &str, offset: i64) -> Record {
     let headers = message.headers.iter();
     Record {
-        partition: Partition {
-            topic: format!("{prefix}{}", message.topic).into(),
-            partition: 0,
-        },
+        partition: Partition { topic: format!("{prefix}{}", message.topic).into(), partition: 0 },
         offset,
         domain: Domain::from_topic(&message.topic).unwrap(),
         key: message.key.clone(),
         value: message.value.clone(),
-        headers: headers
-            .map(|(key, value)| (*key, Some(&value[..])))
-            .collect(),
+        headers: headers.map(|(key, value)| (*key, Some(&value[..]))).collect(),
     }
 }

@@ -17,9 +17,7 @@ struct Cipher {
 }
 
 async fn cipher(settings: &MysqlSettings) -> Result<String, String> {
-    let mut connection = database::connect(settings)
-        .await
-        .map_err(|error| error.to_string())?;
+    let mut connection = database::connect(settings).await.map_err(|error| error.to_string())?;
     let query = diesel::sql_query("SHOW SESSION STATUS LIKE 'Ssl_cipher'");
     let cipher: Cipher = query.get_result(&mut connection).await.unwrap();
     Ok(cipher.value)
@@ -39,23 +37,10 @@ async fn each_mode_checks_what_it_says() {
     };
     let ours = || Some(authority.clone());
     assert_eq!(cipher(&with(MysqlTls::Off, None)).await.unwrap(), "");
-    assert!(
-        cipher(&with(MysqlTls::Encrypt, None))
-            .await
-            .unwrap()
-            .starts_with("TLS")
-    );
+    assert!(cipher(&with(MysqlTls::Encrypt, None)).await.unwrap().starts_with("TLS"));
     let refused = cipher(&with(MysqlTls::VerifyFull, None)).await.unwrap_err();
-    assert!(
-        refused.contains("UnknownIssuer"),
-        "a stranger's signature: {refused}"
-    );
-    let refused = cipher(&with(MysqlTls::VerifyFull, ours()))
-        .await
-        .unwrap_err();
-    assert!(
-        refused.contains("not valid for name"),
-        "another name: {refused}"
-    );
+    assert!(refused.contains("UnknownIssuer"), "a stranger's signature: {refused}");
+    let refused = cipher(&with(MysqlTls::VerifyFull, ours())).await.unwrap_err();
+    assert!(refused.contains("not valid for name"), "another name: {refused}");
     bed.drop_database().await;
 }

@@ -18,32 +18,18 @@ async fn roll_the_oplog(pipeline: &Pipeline) {
     let local = pipeline.database.client().database("local");
     let oplog = local.collection::<bson::Document>("oplog.rs");
     let begin = || async {
-        let first = oplog
-            .find_one(doc! {})
-            .sort(doc! { "$natural": 1 })
-            .await
-            .unwrap();
+        let first = oplog.find_one(doc! {}).sort(doc! { "$natural": 1 }).await.unwrap();
         first.unwrap().get_timestamp("ts").unwrap().time
     };
-    let now = pipeline
-        .database
-        .run_command(doc! { "ping": 1 })
-        .await
-        .unwrap();
+    let now = pipeline.database.run_command(doc! { "ping": 1 }).await.unwrap();
     let now = now.get_timestamp("operationTime").unwrap().time;
     let filler = pipeline.database.collection::<bson::Document>("filler");
     let deadline = Instant::now() + Duration::from_secs(240);
     let mut written = 0;
     while begin().await <= now {
-        assert!(
-            Instant::now() < deadline,
-            "wrote {written} MB, and the oplog did not roll"
-        );
+        assert!(Instant::now() < deadline, "wrote {written} MB, and the oplog did not roll");
         let bytes = vec![0u8; 8 << 20];
-        let bytes = bson::Binary {
-            subtype: bson::spec::BinarySubtype::Generic,
-            bytes,
-        };
+        let bytes = bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes };
         let document = doc! { "_id": written, "bytes": bytes };
         filler.insert_one(document).await.unwrap();
         filler.delete_one(doc! { "_id": written }).await.unwrap();
@@ -63,10 +49,7 @@ async fn an_idle_outbox_outlives_the_oplog_and_a_stopped_relay_sweeps() {
     roll_the_oplog(&pipeline).await;
     // The position was written down on the way, so a crash now loses nothing.
     until("a checkpoint since the roll", || async {
-        relay
-            .metric("relay_oplog_headroom_seconds")
-            .await
-            .is_some_and(|headroom| headroom > 0.0)
+        relay.metric("relay_oplog_headroom_seconds").await.is_some_and(|headroom| headroom > 0.0)
     })
     .await;
     relay.kill();
@@ -76,11 +59,7 @@ async fn an_idle_outbox_outlives_the_oplog_and_a_stopped_relay_sweeps() {
     let relay = pipeline.launch();
     assert_exactly_once(&pipeline.await_events(written.len()).await, &written);
     let lost = "relay_resume_token_lost_total{reason=\"history_lost\"}";
-    assert_eq!(
-        relay.metric(lost).await,
-        None,
-        "the idle relay's position was lost"
-    );
+    assert_eq!(relay.metric(lost).await, None, "the idle relay's position was lost");
     relay.kill();
 
     let while_down = history(50, 2);
@@ -116,13 +95,7 @@ async fn a_frozen_broker_and_a_stepdown_cost_no_event() {
             90 => servers.signal("kafka", "CONT"),
             60 | 105 => {
                 let command = doc! { "replSetStepDown": 1, "force": true };
-                pipeline
-                    .database
-                    .client()
-                    .database("admin")
-                    .run_command(command)
-                    .await
-                    .ok();
+                pipeline.database.client().database("admin").run_command(command).await.ok();
             }
             _ => {}
         }
@@ -130,10 +103,7 @@ async fn a_frozen_broker_and_a_stepdown_cost_no_event() {
     }
     assert_exactly_once(&pipeline.await_events(written.len()).await, &written);
     let (_, figures) = relay.get("/metrics").await.unwrap();
-    for line in figures
-        .lines()
-        .filter(|line| line.starts_with("relay_publish_failures_total"))
-    {
+    for line in figures.lines().filter(|line| line.starts_with("relay_publish_failures_total")) {
         println!("{line}");
     }
     relay.kill();
@@ -158,16 +128,9 @@ async fn a_backlog_is_drained_in_bounded_memory() {
         pipeline.write(&padded(history(500, 10))).await;
     }
     let relay = pipeline.launch();
-    until("it lags", || async {
-        relay.metric("relay_lag_seconds").await.is_some()
-    })
-    .await;
+    until("it lags", || async { relay.metric("relay_lag_seconds").await.is_some() }).await;
     let lag = relay.metric("relay_lag_seconds").await.unwrap();
-    assert!(
-        lag > 0.7 * begun.elapsed().as_secs_f64(),
-        "{lag} s after {:?}",
-        begun.elapsed()
-    );
+    assert!(lag > 0.7 * begun.elapsed().as_secs_f64(), "{lag} s after {:?}", begun.elapsed());
     let (begun, mut highest) = (Instant::now(), 0);
     loop {
         highest = relay.memory().1.max(highest);
@@ -191,9 +154,7 @@ async fn a_backlog_is_drained_in_bounded_memory() {
 /// 1.3 KB each, as an average event.
 fn padded(mut records: Vec<OutboxRecord>) -> Vec<OutboxRecord> {
     for record in &mut records {
-        record
-            .payload
-            .push_str(&" ".repeat(1_300 - record.payload.len()));
+        record.payload.push_str(&" ".repeat(1_300 - record.payload.len()));
     }
     records
 }

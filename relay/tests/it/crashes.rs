@@ -38,11 +38,7 @@ async fn killed_again_and_again_it_publishes_each_event_once() {
     let written = writer.await.unwrap();
     let relay = pipeline.launch();
     let seen = pipeline.await_events(written.len()).await;
-    println!(
-        "{kills} kills, {} events, {} seen",
-        written.len(),
-        seen.len()
-    );
+    println!("{kills} kills, {} events, {} seen", written.len(), seen.len());
     assert_exactly_once(&seen, &written);
     relay.kill();
     Arc::into_inner(pipeline).unwrap().drop().await;

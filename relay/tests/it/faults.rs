@@ -13,20 +13,11 @@ async fn pipeline(servers: &Servers, test: &str) -> Pipeline {
 }
 
 async fn await_lag(relay: &Process, what: &str, condition: impl Fn(f64) -> bool) {
-    until(what, || async {
-        relay
-            .metric("relay_lag_seconds")
-            .await
-            .is_some_and(&condition)
-    })
-    .await;
+    until(what, || async { relay.metric("relay_lag_seconds").await.is_some_and(&condition) }).await;
 }
 
 async fn lag(relay: &Process) -> f64 {
-    relay
-        .metric("relay_lag_seconds")
-        .await
-        .expect("the lag is unknown")
+    relay.metric("relay_lag_seconds").await.expect("the lag is unknown")
 }
 
 /// All faults in one test, so that the servers start and stop once.
@@ -63,26 +54,17 @@ async fn kafka_away(servers: &Servers) {
     tokio::time::sleep(Duration::from_secs(6)).await;
     let grown = lag(&relay).await - before;
     let waited = begun.elapsed().as_secs_f64();
-    assert!(
-        (grown - waited).abs() < 0.5,
-        "grew by {grown} s in {waited} s"
-    );
+    assert!((grown - waited).abs() < 0.5, "grew by {grown} s in {waited} s");
     assert_eq!(relay.get("/ready").await.unwrap().0, 503);
     let left = pipeline.outbox().count_documents(doc! {}).await.unwrap();
     assert!(left >= 500, "{left}: unpublished events were purged");
     let pending = relay.metric("relay_outbox_pending_events").await.unwrap();
-    assert!(
-        pending >= 500.0 && pending <= left as f64,
-        "{pending} pending of {left}"
-    );
+    assert!(pending >= 500.0 && pending <= left as f64, "{pending} pending of {left}");
 
     servers.stack("start", &["kafka"]);
     assert_exactly_once(&pipeline.await_events(written.len()).await, &written);
     await_lag(&relay, "caught up", |lag| lag < 1.0).await;
-    until("ready again", || async {
-        relay.get("/ready").await.unwrap().0 == 200
-    })
-    .await;
+    until("ready again", || async { relay.get("/ready").await.unwrap().0 == 200 }).await;
     until("what is published is purged", || async {
         pipeline.outbox().count_documents(doc! {}).await.unwrap() == 0
     })
@@ -99,10 +81,7 @@ async fn mongodb_away(servers: &Servers) {
     await_lag(&relay, "idle and healthy", |lag| lag < 1.0).await;
     servers.stack("kill", &["mongodb"]);
     await_lag(&relay, "the lag grows", |lag| lag > 3.0).await;
-    until("not ready", || async {
-        relay.get("/ready").await.unwrap().0 == 503
-    })
-    .await;
+    until("not ready", || async { relay.get("/ready").await.unwrap().0 == 503 }).await;
     servers.stack("start", &["mongodb"]);
     let after = history(50, 20);
     pipeline.write(&after).await;
@@ -125,18 +104,11 @@ async fn both_absent_at_the_start(servers: &Servers) {
     };
     let relay = settings.launch();
     until("it answers", || async {
-        relay
-            .get("/ready")
-            .await
-            .is_some_and(|(status, _)| status == 503)
+        relay.get("/ready").await.is_some_and(|(status, _)| status == 503)
     })
     .await;
     assert_eq!(relay.metric("relay_lag_known").await, Some(0.0));
-    assert_eq!(
-        relay.metric("relay_lag_seconds").await,
-        None,
-        "unknown is absent"
-    );
+    assert_eq!(relay.metric("relay_lag_seconds").await, None, "unknown is absent");
     servers.stack("start", &["kafka"]);
     servers.stack("start", &["mongodb"]);
     relay.await_ready().await;
@@ -156,10 +128,6 @@ async fn paused(servers: &Servers) {
     relay.signal("CONT");
     let woken = Instant::now();
     await_lag(&relay, "right again", |lag| lag < 1.0).await;
-    assert!(
-        woken.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        woken.elapsed()
-    );
+    assert!(woken.elapsed() < Duration::from_secs(3), "{:?}", woken.elapsed());
     relay.kill();
 }

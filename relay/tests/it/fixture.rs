@@ -38,24 +38,14 @@ impl Pipeline {
             "run through make test or deploy/local/with-test-servers"
         );
         let setting = |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
-        Self::on(
-            test,
-            setting("MONGODB_URL"),
-            setting("KAFKA_BOOTSTRAP_SERVERS"),
-        )
-        .await
+        Self::on(test, setting("MONGODB_URL"), setting("KAFKA_BOOTSTRAP_SERVERS")).await
     }
 
     pub async fn on(test: &str, mongodb_url: String, kafka: String) -> Self {
         let unique = uuid::Uuid::now_v7().simple().to_string();
         let name = format!("relay_{test}_{}", &unique[unique.len() - 8..]);
         let client = Client::with_uri_str(&mongodb_url).await.unwrap();
-        Self {
-            database: client.database(&name),
-            name,
-            mongodb_url,
-            kafka,
-        }
+        Self { database: client.database(&name), name, mongodb_url, kafka }
     }
 
     /// The environment of a relay of this pipeline, on any free port.
@@ -68,22 +58,15 @@ impl Pipeline {
             ("RELAY_TOPIC_PARTITIONS", "3".to_owned()),
             ("RELAY_ADDR", "127.0.0.1:0".to_owned()),
         ];
-        settings
-            .map(|(name, value)| (name.to_owned(), value))
-            .into()
+        settings.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
     pub fn config(&self) -> Config {
         // A setting's flag is its variable in lower case, but for RELAY_TOPIC_...
-        let flag = |name: &str| {
-            name.replace("RELAY_TOPIC", "TOPIC")
-                .replace('_', "-")
-                .to_lowercase()
-        };
+        let flag =
+            |name: &str| name.replace("RELAY_TOPIC", "TOPIC").replace('_', "-").to_lowercase();
         let settings = self.settings();
-        let settings = settings
-            .iter()
-            .map(|(name, value)| format!("--{}={value}", flag(name)));
+        let settings = settings.iter().map(|(name, value)| format!("--{}={value}", flag(name)));
         let arguments = std::iter::once("relay".to_owned()).chain(settings);
         Config::parse_from(arguments)
     }
@@ -187,22 +170,11 @@ pub fn assert_exactly_once(seen: &[Seen], written: &[OutboxRecord]) {
         *times.entry(event.event_id()).or_insert(0) += 1;
     }
     let doubled: Vec<_> = times.iter().filter(|(_, count)| **count > 1).collect();
-    assert!(
-        doubled.is_empty(),
-        "{} events seen more than once: {doubled:?}",
-        doubled.len()
-    );
+    assert!(doubled.is_empty(), "{} events seen more than once: {doubled:?}", doubled.len());
     let id = |record: &OutboxRecord| record.event_id.to_string();
-    let missing: Vec<_> = written
-        .iter()
-        .filter(|record| !times.contains_key(&id(record)))
-        .collect();
-    assert!(
-        missing.is_empty(),
-        "{} of {} events missing",
-        missing.len(),
-        written.len()
-    );
+    let missing: Vec<_> =
+        written.iter().filter(|record| !times.contains_key(&id(record))).collect();
+    assert!(missing.is_empty(), "{} of {} events missing", missing.len(), written.len());
     assert_eq!(times.len(), written.len(), "events nobody wrote");
     assert_in_order(seen);
 }
@@ -225,10 +197,7 @@ pub fn assert_in_order(seen: &[Seen]) {
 pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let deadline = Instant::now() + PATIENCE;
     while !condition().await {
-        assert!(
-            Instant::now() < deadline,
-            "waited {PATIENCE:?} in vain: {what}"
-        );
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -20,11 +20,7 @@ impl Process {
     /// With the same port it is the same relay, started again.
     pub fn launch_at(port: u16, settings: &BTreeMap<String, String>) -> Self {
         let log = format!("{}/relay-{port}.log", env!("CARGO_TARGET_TMPDIR"));
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .unwrap();
+        let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_relay"))
             .env_clear()
             .envs(settings)
@@ -59,10 +55,7 @@ impl Process {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(
-                std::time::Instant::now() < deadline,
-                "still running {within:?} after SIGTERM"
-            );
+            assert!(std::time::Instant::now() < deadline, "still running {within:?} after SIGTERM");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -73,12 +66,7 @@ impl Process {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let bytes = |name: &str| {
             let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-            line.split_whitespace()
-                .nth(1)
-                .unwrap()
-                .parse::<u64>()
-                .unwrap()
-                * 1024
+            line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
         };
         (bytes("VmRSS:"), bytes("VmHWM:"))
     }
@@ -92,24 +80,17 @@ impl Process {
     /// The value of a metric, labels included in its name; `None` where it is absent.
     pub async fn metric(&self, name: &str) -> Option<f64> {
         let (_, text) = self.get("/metrics").await?;
-        let line = text
-            .lines()
-            .find(|line| line.split(' ').next() == Some(name))?;
+        let line = text.lines().find(|line| line.split(' ').next() == Some(name))?;
         line.rsplit(' ').next()?.parse().ok()
     }
 
     pub async fn await_leading(&self) {
-        until("it leads", || async {
-            self.metric("relay_leader").await == Some(1.0)
-        })
-        .await;
+        until("it leads", || async { self.metric("relay_leader").await == Some(1.0) }).await;
     }
 
     pub async fn await_ready(&self) {
-        until("/ready is 200", || async {
-            matches!(self.get("/ready").await, Some((200, _)))
-        })
-        .await;
+        until("/ready is 200", || async { matches!(self.get("/ready").await, Some((200, _))) })
+            .await;
     }
 }
 
@@ -121,9 +102,5 @@ impl Drop for Process {
 }
 
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

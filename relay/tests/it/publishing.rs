@@ -26,15 +26,9 @@ async fn an_event_arrives_as_it_was_written() {
         assert_eq!(event.key, record.entity_id.to_string());
         assert_eq!(event.value, record.payload);
         assert_eq!(event.header("event_type"), Some(record.event_type.as_str()));
-        assert_eq!(
-            event.header("version"),
-            Some(record.version.to_string().as_str())
-        );
+        assert_eq!(event.header("version"), Some(record.version.to_string().as_str()));
         assert_eq!(event.header("traceparent"), record.traceparent.as_deref());
-        assert_eq!(
-            event.headers.len(),
-            3 + usize::from(record.traceparent.is_some())
-        );
+        assert_eq!(event.headers.len(), 3 + usize::from(record.traceparent.is_some()));
     }
     running.stop().await;
     pipeline.drop().await;
@@ -83,10 +77,7 @@ async fn the_figures_are_those_of_the_source() {
     }
     assert_eq!(published, 70.0);
     until("an idle healthy relay lags less than a second", || async {
-        relay
-            .metric("relay_lag_seconds")
-            .await
-            .is_some_and(|lag| lag < 1.0)
+        relay.metric("relay_lag_seconds").await.is_some_and(|lag| lag < 1.0)
     })
     .await;
     assert_eq!(relay.metric("relay_dead_events_total").await, Some(0.0));

@@ -29,9 +29,7 @@ impl Seen {
     }
 
     pub fn event_id(&self) -> String {
-        self.header("event_id")
-            .expect("a record without event_id")
-            .to_owned()
+        self.header("event_id").expect("a record without event_id").to_owned()
     }
 }
 
@@ -59,11 +57,7 @@ pub fn read_until(kafka: &str, prefix: &str, count: usize, deadline: Instant) ->
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert!(
-        seen.len() >= count,
-        "only {} of {count} events arrived",
-        seen.len()
-    );
+    assert!(seen.len() >= count, "only {} of {count} events arrived", seen.len());
     seen
 }
 
@@ -78,16 +72,12 @@ pub fn read_all(kafka: &str, prefix: &str, deadline: Instant) -> Vec<Seen> {
 }
 
 fn read_topic(consumer: &BaseConsumer, topic: &str, deadline: Instant, seen: &mut Vec<Seen>) {
-    let metadata = consumer
-        .fetch_metadata(Some(topic), Duration::from_secs(20))
-        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).unwrap();
     let partitions = metadata.topics()[0].partitions().len();
     let mut assignment = TopicPartitionList::new();
     for partition in 0..partitions {
         let partition = i32::try_from(partition).unwrap();
-        assignment
-            .add_partition_offset(topic, partition, Offset::Beginning)
-            .unwrap();
+        assignment.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&assignment).unwrap();
     let mut unfinished = partitions;
@@ -119,18 +109,14 @@ pub struct Arrivals(BaseConsumer);
 impl Arrivals {
     /// From the topics' ends on.
     pub async fn of(pipeline: &Pipeline) -> Self {
-        let (kafka, topics) = (
-            pipeline.kafka.clone(),
-            Domain::ALL.map(|domain| pipeline.topic(domain.topic())),
-        );
+        let (kafka, topics) =
+            (pipeline.kafka.clone(), Domain::ALL.map(|domain| pipeline.topic(domain.topic())));
         let opening = tokio::task::spawn_blocking(move || {
             let consumer = consumer(&kafka);
             let mut assignment = TopicPartitionList::new();
             for topic in &topics {
                 for partition in 0..3 {
-                    assignment
-                        .add_partition_offset(topic, partition, Offset::Beginning)
-                        .unwrap();
+                    assignment.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
                 }
             }
             consumer.assign(&assignment).unwrap();
@@ -145,10 +131,7 @@ impl Arrivals {
             while Instant::now() < deadline {
                 if let Some(Ok(record)) = self.0.poll(Duration::from_millis(100)) {
                     let mut headers = record.headers().unwrap().iter();
-                    let id = headers
-                        .find(|header| header.key == "event_id")
-                        .unwrap()
-                        .value;
+                    let id = headers.find(|header| header.key == "event_id").unwrap().value;
                     if id == Some(event_id.as_bytes()) {
                         break;
                     }
@@ -166,17 +149,12 @@ fn domain(topic: &str) -> String {
 }
 
 pub fn admin(kafka: &str) -> AdminClient<DefaultClientContext> {
-    ClientConfig::new()
-        .set("bootstrap.servers", kafka)
-        .create()
-        .unwrap()
+    ClientConfig::new().set("bootstrap.servers", kafka).create().unwrap()
 }
 
 /// All topics of this prefix.
 pub async fn delete_topics(kafka: &str, prefix: &str) {
-    let mut topics: Vec<_> = Domain::ALL
-        .map(|domain| format!("{prefix}{}", domain.topic()))
-        .into();
+    let mut topics: Vec<_> = Domain::ALL.map(|domain| format!("{prefix}{}", domain.topic())).into();
     topics.push(format!("{prefix}outbox-relay-checkpoint"));
     delete(kafka, &topics).await;
 }
@@ -196,9 +174,7 @@ pub async fn newest_checkpoint(kafka: &str, topic: &str) -> relay::checkpoint::C
     let (consumer, topic) = (consumer(kafka), topic.to_owned());
     let reading = tokio::task::spawn_blocking(move || {
         let mut assignment = TopicPartitionList::new();
-        assignment
-            .add_partition_offset(&topic, 0, Offset::Beginning)
-            .unwrap();
+        assignment.add_partition_offset(&topic, 0, Offset::Beginning).unwrap();
         consumer.assign(&assignment).unwrap();
         let mut newest = None;
         loop {
@@ -216,13 +192,8 @@ pub async fn newest_checkpoint(kafka: &str, topic: &str) -> relay::checkpoint::C
 }
 
 pub async fn produce(kafka: &str, topic: &str, key: &str, value: &[u8]) {
-    let producer: FutureProducer = ClientConfig::new()
-        .set("bootstrap.servers", kafka)
-        .create()
-        .unwrap();
+    let producer: FutureProducer =
+        ClientConfig::new().set("bootstrap.servers", kafka).create().unwrap();
     let record = FutureRecord::to(topic).partition(0).key(key).payload(value);
-    producer
-        .send(record, Duration::from_secs(20))
-        .await
-        .unwrap();
+    producer.send(record, Duration::from_secs(20)).await.unwrap();
 }

@@ -13,11 +13,7 @@ async fn a_lost_checkpoint_topic_loses_and_doubles_nothing() {
     pipeline.await_events(written.len()).await;
     running.stop().await;
 
-    reader::delete(
-        &pipeline.kafka,
-        &[pipeline.topic("outbox-relay-checkpoint")],
-    )
-    .await;
+    reader::delete(&pipeline.kafka, &[pipeline.topic("outbox-relay-checkpoint")]).await;
     let while_down = history(50, 2);
     pipeline.write(&while_down).await;
     written.extend(while_down);
@@ -107,13 +103,8 @@ async fn an_invalid_token_is_swept_over() {
     let data = position.token.get_str("_data").unwrap();
     let broken = format!("{}FFFFFFFF", &data[..18]);
     position.token.insert("_data", broken);
-    reader::produce(
-        &pipeline.kafka,
-        &topic,
-        &checkpoint.shard,
-        &checkpoint.encode().unwrap(),
-    )
-    .await;
+    reader::produce(&pipeline.kafka, &topic, &checkpoint.shard, &checkpoint.encode().unwrap())
+        .await;
 
     let while_down = history(50, 2);
     pipeline.write(&while_down).await;
@@ -121,14 +112,9 @@ async fn an_invalid_token_is_swept_over() {
     let relay = pipeline.launch();
     assert_exactly_once(&pipeline.await_events(written.len()).await, &written);
     let (_, figures) = relay.get("/metrics").await.unwrap();
-    let lost: Vec<_> = figures
-        .lines()
-        .filter(|line| line.starts_with("relay_resume_token_lost_total"))
-        .collect();
-    assert!(
-        matches!(lost[..], [line] if line.ends_with(" 1")),
-        "{lost:?}"
-    );
+    let lost: Vec<_> =
+        figures.lines().filter(|line| line.starts_with("relay_resume_token_lost_total")).collect();
+    assert!(matches!(lost[..], [line] if line.ends_with(" 1")), "{lost:?}");
     relay.kill();
     pipeline.drop().await;
 }

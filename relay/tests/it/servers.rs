@@ -53,16 +53,12 @@ impl Servers {
     pub fn signal(&self, name: &str, signal: &str) {
         let file = self.folder().join("run").join(format!("{name}.pid"));
         let pid = std::fs::read_to_string(file).unwrap();
-        let sent = Command::new("kill")
-            .args([&format!("-{signal}"), pid.trim()])
-            .status();
+        let sent = Command::new("kill").args([&format!("-{signal}"), pid.trim()]).status();
         assert!(sent.unwrap().success(), "kill -{signal} {name}");
     }
 
     fn folder(&self) -> PathBuf {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join("../.stack")
-            .join(self.name)
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.stack").join(self.name)
     }
 
     fn call(&self, command: &str, names: &[&str]) -> bool {

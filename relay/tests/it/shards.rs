@@ -4,20 +4,14 @@ use crate::fixture::{Pipeline, assert_exactly_once, history, until};
 use crate::process::Process;
 
 fn launch(pipeline: &Pipeline, shards: &[&str]) -> Vec<Process> {
-    shards
-        .iter()
-        .map(|shard| pipeline.launch_shard(shard))
-        .collect()
+    shards.iter().map(|shard| pipeline.launch_shard(shard)).collect()
 }
 
 async fn stop(relays: Vec<Process>) {
     for relay in relays {
         // Drained means that it has seen the stream idle since its last event.
         until("nothing is left to publish", || async {
-            relay
-                .metric("relay_lag_seconds")
-                .await
-                .is_some_and(|lag| lag < 1.0)
+            relay.metric("relay_lag_seconds").await.is_some_and(|lag| lag < 1.0)
         })
         .await;
         assert!(relay.terminate(Duration::from_secs(10)).await.success());
@@ -72,11 +66,7 @@ async fn shards_publish_each_event_once_and_their_number_changes_safely() {
     written.extend(last);
     assert_exactly_once(&pipeline.await_events(written.len()).await, &written);
     let swept = "relay_resume_token_lost_total{reason=\"no_checkpoint\"}";
-    assert_eq!(
-        one.metric(swept).await,
-        None,
-        "it went on, and did not sweep"
-    );
+    assert_eq!(one.metric(swept).await, None, "it went on, and did not sweep");
     one.kill();
     pipeline.drop().await;
 }

@@ -35,32 +35,15 @@ async fn a_killed_leader_is_replaced_within_five_seconds() {
     standby.await_ready().await;
     let written = history(100, 80);
     let writer = write_steadily(&pipeline, &written);
-    until("the leader publishes", || async {
-        published(&leader).await > 500.0
-    })
-    .await;
+    until("the leader publishes", || async { published(&leader).await > 500.0 }).await;
     assert_eq!(standby.metric("relay_leader").await, Some(0.0));
-    assert_eq!(
-        published(&standby).await,
-        0.0,
-        "a standby publishes nothing"
-    );
+    assert_eq!(published(&standby).await, 0.0, "a standby publishes nothing");
 
     leader.kill();
     let killed = Instant::now();
-    until("the standby publishes", || async {
-        published(&standby).await > 0.0
-    })
-    .await;
-    println!(
-        "the standby published {:?} after the kill",
-        killed.elapsed()
-    );
-    assert!(
-        killed.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        killed.elapsed()
-    );
+    until("the standby publishes", || async { published(&standby).await > 0.0 }).await;
+    println!("the standby published {:?} after the kill", killed.elapsed());
+    assert!(killed.elapsed() < Duration::from_secs(5), "{:?}", killed.elapsed());
     writer.await.unwrap();
     assert_exactly_once(&pipeline.await_events(written.len()).await, &written);
     standby.kill();
@@ -77,16 +60,10 @@ async fn a_paused_leader_wakes_up_fenced_and_stands_by() {
     standby.await_ready().await;
     let written = history(100, 150);
     let writer = write_steadily(&pipeline, &written);
-    until("the leader publishes", || async {
-        published(&paused).await > 500.0
-    })
-    .await;
+    until("the leader publishes", || async { published(&paused).await > 500.0 }).await;
 
     paused.signal("STOP");
-    until("the standby publishes", || async {
-        published(&standby).await > 0.0
-    })
-    .await;
+    until("the standby publishes", || async { published(&standby).await > 0.0 }).await;
     let seconds = if chaos() { 30 } else { 5 };
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     paused.signal("CONT");
@@ -97,17 +74,9 @@ async fn a_paused_leader_wakes_up_fenced_and_stands_by() {
     let awake = published(&paused).await;
     writer.await.unwrap();
     assert_exactly_once(&pipeline.await_events(written.len()).await, &written);
-    assert_eq!(
-        published(&paused).await,
-        awake,
-        "it published nothing once it stood by"
-    );
+    assert_eq!(published(&paused).await, awake, "it published nothing once it stood by");
     assert_eq!(standby.metric("relay_leader").await, Some(1.0));
-    assert_eq!(
-        paused.metric("relay_lag_known").await,
-        Some(0.0),
-        "it proves nothing any more"
-    );
+    assert_eq!(paused.metric("relay_lag_known").await, Some(0.0), "it proves nothing any more");
     paused.kill();
     standby.kill();
     Arc::into_inner(pipeline).unwrap().drop().await;

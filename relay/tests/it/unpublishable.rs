@@ -36,21 +36,13 @@ async fn a_record_kafka_will_never_take_is_set_aside() {
     })
     .await;
     for (reason, count) in [("unknown_topic", 1), ("broken_record", 2), ("too_large", 1)] {
-        let found = pipeline
-            .dead()
-            .count_documents(doc! { "reason": reason })
-            .await
-            .unwrap();
+        let found = pipeline.dead().count_documents(doc! { "reason": reason }).await.unwrap();
         assert_eq!(found, count, "{reason}");
     }
     let filter = doc! { "reason": "unknown_topic" };
     let dead = pipeline.dead().find_one(filter).await.unwrap().unwrap();
     let kept = dead.get_document("record").unwrap();
-    assert_eq!(
-        kept.get_str("payload").unwrap(),
-        poison[0].payload,
-        "nothing of it is lost"
-    );
+    assert_eq!(kept.get_str("payload").unwrap(), poison[0].payload, "nothing of it is lost");
     let left = pipeline.outbox().count_documents(doc! {}).await.unwrap();
     assert_eq!(left, good.len() as u64, "the dead are gone from the outbox");
     relay.kill();
@@ -67,20 +59,15 @@ async fn a_record_that_only_the_broker_refuses_dies_alone() {
         |name| NewTopic::new(name, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "20000");
     let wanted: Vec<_> = topics.iter().map(|name| narrow(name.as_str())).collect();
     let admin = reader::admin(&pipeline.kafka);
-    for created in admin
-        .create_topics(&wanted, &AdminOptions::new())
-        .await
-        .unwrap()
-    {
+    for created in admin.create_topics(&wanted, &AdminOptions::new()).await.unwrap() {
         created.unwrap();
     }
     let mut written = history(40, 2);
     written[37].payload.push_str(&" ".repeat(50_000));
     written[63].payload.push_str(&" ".repeat(50_000));
     pipeline.write(&written).await;
-    let (dead, good): (Vec<_>, Vec<_>) = written
-        .into_iter()
-        .partition(|record| record.payload.len() > 50_000);
+    let (dead, good): (Vec<_>, Vec<_>) =
+        written.into_iter().partition(|record| record.payload.len() > 50_000);
 
     let relay = pipeline.launch();
     assert_exactly_once(&pipeline.await_events(good.len()).await, &good);
@@ -90,12 +77,7 @@ async fn a_record_that_only_the_broker_refuses_dies_alone() {
     .await;
     for record in dead {
         let id = shared::outbox::binary(record.event_id);
-        let found = pipeline
-            .dead()
-            .find_one(doc! { "_id": id })
-            .await
-            .unwrap()
-            .unwrap();
+        let found = pipeline.dead().find_one(doc! { "_id": id }).await.unwrap().unwrap();
         assert_eq!(found.get_str("reason").unwrap(), "refused_by_kafka");
     }
     relay.kill();

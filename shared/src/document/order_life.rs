@@ -86,14 +86,8 @@ impl OrderStatus {
 }
 
 impl OrderAction {
-    pub const ALL: [Self; 6] = [
-        Self::Confirm,
-        Self::Process,
-        Self::Ship,
-        Self::Deliver,
-        Self::Cancel,
-        Self::Refund,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Confirm, Self::Process, Self::Ship, Self::Deliver, Self::Cancel, Self::Refund];
 
     pub fn event_type(self) -> EventType {
         match self {
@@ -158,10 +152,7 @@ impl Order {
         action: OrderAction,
         named: Option<&[String]>,
     ) -> Result<Vec<&mut OrderItem>, OrderRefusal> {
-        let next = self
-            .status
-            .after(action)
-            .ok_or(OrderRefusal::Order(self.status))?;
+        let next = self.status.after(action).ok_or(OrderRefusal::Order(self.status))?;
         for name in named.unwrap_or_default() {
             let item = self.items.iter().find(|item| item.item_id == *name);
             let item = item.ok_or_else(|| OrderRefusal::UnknownItem(name.clone()))?;
@@ -177,17 +168,12 @@ impl Order {
             item.fulfillment_status = after.unwrap_or(item.fulfillment_status);
         }
         let item_by_item = matches!(action, OrderAction::Ship | OrderAction::Deliver);
-        let left = self
-            .items
-            .iter()
-            .any(|item| item.fulfillment_status.after(action).is_some());
+        let left = self.items.iter().any(|item| item.fulfillment_status.after(action).is_some());
         if !(item_by_item && left) {
             self.status = next;
         }
         let items = self.items.iter_mut().zip(moved);
-        Ok(items
-            .filter_map(|(item, moved)| moved.then_some(item))
-            .collect())
+        Ok(items.filter_map(|(item, moved)| moved.then_some(item)).collect())
     }
 }
 

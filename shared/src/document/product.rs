@@ -190,13 +190,8 @@ pub enum ProductAction {
 }
 
 impl ProductStatus {
-    pub const ALL: [Self; 5] = [
-        Self::Draft,
-        Self::Active,
-        Self::OutOfStock,
-        Self::Discontinued,
-        Self::Deleted,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Draft, Self::Active, Self::OutOfStock, Self::Discontinued, Self::Deleted];
 
     /// The product's state machine (contract §1): the state after `action`, or
     /// `None` where it does not allow the action.
@@ -226,13 +221,8 @@ impl ProductStatus {
 }
 
 impl ProductAction {
-    pub const ALL: [Self; 5] = [
-        Self::Publish,
-        Self::Discontinue,
-        Self::MarkOutOfStock,
-        Self::Restore,
-        Self::Delete,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Publish, Self::Discontinue, Self::MarkOutOfStock, Self::Restore, Self::Delete];
 
     pub fn event_type(self) -> EventType {
         match self {
@@ -245,8 +235,7 @@ impl ProductAction {
     }
 }
 
-super::aggregate!(Product, Domain::Product, |product| product.status
-    == ProductStatus::Deleted);
+super::aggregate!(Product, Domain::Product, |product| product.status == ProductStatus::Deleted);
 
 #[cfg(test)]
 mod tests {

@@ -16,9 +16,5 @@ pub fn upper_case<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Erro
 
 /// A rule for measures, which may be as small as they like but not nothing.
 pub fn greater_than_zero(value: &f64, _: &()) -> garde::Result {
-    if *value > 0.0 {
-        Ok(())
-    } else {
-        Err(garde::Error::new("must be greater than 0"))
-    }
+    if *value > 0.0 { Ok(()) } else { Err(garde::Error::new("must be greater than 0")) }
 }

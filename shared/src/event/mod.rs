@@ -18,13 +18,7 @@ pub enum Domain {
 }
 
 impl Domain {
-    pub const ALL: [Self; 5] = [
-        Self::User,
-        Self::Supplier,
-        Self::Product,
-        Self::Order,
-        Self::Post,
-    ];
+    pub const ALL: [Self; 5] = [Self::User, Self::Supplier, Self::Product, Self::Order, Self::Post];
 
     /// The Kafka topic: also the part of an event type before the dot.
     pub fn topic(self) -> &'static str {
@@ -214,10 +208,7 @@ mod tests {
     #[test]
     fn every_event_type_survives_its_text_and_lies_in_its_topic() {
         for event_type in EventType::ALL {
-            assert_eq!(
-                event_type.as_str().parse::<EventType>().unwrap(),
-                event_type
-            );
+            assert_eq!(event_type.as_str().parse::<EventType>().unwrap(), event_type);
             let (topic, _) = event_type.as_str().split_once('.').unwrap();
             assert_eq!(event_type.domain().topic(), topic, "{event_type}");
         }

@@ -33,14 +33,8 @@ impl Health {
     /// Registers something the process needs. It counts as waiting until
     /// [`Dependency::up`] is called.
     pub fn dependency(&self, name: &'static str) -> Dependency {
-        self.lock()
-            .dependencies
-            .entry(name)
-            .or_insert(DependencyState::Waiting);
-        Dependency {
-            health: self.clone(),
-            name,
-        }
+        self.lock().dependencies.entry(name).or_insert(DependencyState::Waiting);
+        Dependency { health: self.clone(), name }
     }
 
     /// From now on the process is not ready, whatever its dependencies say.
@@ -51,11 +45,7 @@ impl Health {
     /// Ready means: not draining, and everything depended on is up.
     pub fn is_ready(&self) -> bool {
         let inner = self.lock();
-        !inner.draining
-            && inner
-                .dependencies
-                .values()
-                .all(|state| *state == DependencyState::Up)
+        !inner.draining && inner.dependencies.values().all(|state| *state == DependencyState::Up)
     }
 
     pub fn is_draining(&self) -> bool {
@@ -93,24 +83,15 @@ impl Dependency {
 
     pub fn down(&self, reason: impl Display) {
         let reason = reason.to_string();
-        let before = self.replace(DependencyState::Down {
-            reason: reason.clone(),
-        });
+        let before = self.replace(DependencyState::Down { reason: reason.clone() });
         if !matches!(before, DependencyState::Down { .. }) {
-            tracing::warn!(
-                dependency = self.name,
-                reason,
-                "unavailable: waiting for it"
-            );
+            tracing::warn!(dependency = self.name, reason, "unavailable: waiting for it");
         }
     }
 
     fn replace(&self, state: DependencyState) -> DependencyState {
         let mut inner = self.health.lock();
-        inner
-            .dependencies
-            .insert(self.name, state)
-            .unwrap_or(DependencyState::Waiting)
+        inner.dependencies.insert(self.name, state).unwrap_or(DependencyState::Waiting)
     }
 }
 

@@ -41,11 +41,7 @@ pub async fn serve_ops(
 }
 
 async fn ready(State(health): State<Health>) -> Response {
-    let status = if health.is_ready() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let report = serde_json::json!({
         "ready": health.is_ready(),
         "draining": health.is_draining(),

@@ -20,10 +20,7 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     /// For servers: quick enough for a blip, gentle enough for an outage.
     fn default() -> Self {
-        Self {
-            initial: Duration::from_millis(50),
-            max: Duration::from_secs(5),
-        }
+        Self { initial: Duration::from_millis(50), max: Duration::from_secs(5) }
     }
 }
 
@@ -109,22 +106,15 @@ mod tests {
     use super::*;
     use crate::process::Health;
 
-    const QUICK: RetryPolicy = RetryPolicy {
-        initial: Duration::from_millis(1),
-        max: Duration::from_millis(4),
-    };
+    const QUICK: RetryPolicy =
+        RetryPolicy { initial: Duration::from_millis(1), max: Duration::from_millis(4) };
 
     #[test]
     fn waits_grow_to_the_maximum_and_never_end() {
         let waits: Vec<_> = RetryPolicy::default().waits().take(30).collect();
         assert_eq!(waits.len(), 30);
         assert!(waits[0] <= Duration::from_millis(75), "{:?}", waits[0]);
-        assert!(
-            waits
-                .iter()
-                .all(|wait| *wait <= Duration::from_millis(7_500)),
-            "{waits:?}"
-        );
+        assert!(waits.iter().all(|wait| *wait <= Duration::from_millis(7_500)), "{waits:?}");
         assert!(waits[29] >= Duration::from_millis(2_500), "{:?}", waits[29]);
     }
 
@@ -135,11 +125,7 @@ mod tests {
         let mut attempts = 0;
         let op = || {
             attempts += 1;
-            let outcome = if attempts < 3 {
-                Err("away")
-            } else {
-                Ok(attempts)
-            };
+            let outcome = if attempts < 3 { Err("away") } else { Ok(attempts) };
             std::future::ready(outcome)
         };
         let transient = |_: &&str| Failure::Transient;

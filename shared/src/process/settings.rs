@@ -6,12 +6,7 @@ use clap::{Args, ValueEnum};
 #[derive(Debug, Clone, Args)]
 pub struct LogSettings {
     /// Log filter, as in `info,relay=debug`.
-    #[arg(
-        long,
-        env = "RUST_LOG",
-        default_value = "info",
-        help_heading = "Logging"
-    )]
+    #[arg(long, env = "RUST_LOG", default_value = "info", help_heading = "Logging")]
     pub log: String,
 
     /// One JSON object a line for machines, or compact text for people.
@@ -70,12 +65,7 @@ pub struct KafkaSettings {
 
     /// Put before every topic's name, so that several pipelines can share one
     /// cluster. Empty by default: the topics are called as in the contract.
-    #[arg(
-        long,
-        env = "KAFKA_TOPIC_PREFIX",
-        default_value = "",
-        help_heading = "Kafka"
-    )]
+    #[arg(long, env = "KAFKA_TOPIC_PREFIX", default_value = "", help_heading = "Kafka")]
     pub kafka_topic_prefix: String,
 }
 
@@ -93,45 +83,20 @@ impl KafkaSettings {
 
 #[derive(Clone, Args)]
 pub struct MysqlSettings {
-    #[arg(
-        long,
-        env = "MYSQL_HOST",
-        default_value = "127.0.0.1",
-        help_heading = "MySQL"
-    )]
+    #[arg(long, env = "MYSQL_HOST", default_value = "127.0.0.1", help_heading = "MySQL")]
     pub mysql_host: String,
 
-    #[arg(
-        long,
-        env = "MYSQL_PORT",
-        default_value_t = 3306,
-        help_heading = "MySQL"
-    )]
+    #[arg(long, env = "MYSQL_PORT", default_value_t = 3306, help_heading = "MySQL")]
     pub mysql_port: u16,
 
-    #[arg(
-        long,
-        env = "MYSQL_USER",
-        default_value = "analytics",
-        help_heading = "MySQL"
-    )]
+    #[arg(long, env = "MYSQL_USER", default_value = "analytics", help_heading = "MySQL")]
     pub mysql_user: String,
 
     /// No default on purpose.
-    #[arg(
-        long,
-        env = "MYSQL_PASSWORD",
-        hide_env_values = true,
-        help_heading = "MySQL"
-    )]
+    #[arg(long, env = "MYSQL_PASSWORD", hide_env_values = true, help_heading = "MySQL")]
     pub mysql_password: String,
 
-    #[arg(
-        long,
-        env = "MYSQL_DATABASE",
-        default_value = "analytics",
-        help_heading = "MySQL"
-    )]
+    #[arg(long, env = "MYSQL_DATABASE", default_value = "analytics", help_heading = "MySQL")]
     pub mysql_database: String,
 
     /// Whether the connection is encrypted, and how much of the server's

@@ -10,15 +10,9 @@ use super::settings::{LogFormat, LogSettings};
 /// Where the filter does not parse.
 pub fn start_telemetry(settings: &LogSettings) -> Result<(), ParseError> {
     let filter = EnvFilter::try_new(&settings.log)?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(true);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(true);
     match settings.log_format {
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).init(),
         LogFormat::Text => lines.compact().init(),
     }
     std::panic::set_hook(Box::new(|panic| {

@@ -26,18 +26,8 @@ pub async fn measure(servers: &Servers, settings: Settings, figures: &mut Figure
                     let name = format!("POST {path} x{connections}, {mode}");
                     let against = bare_name(connections.min(32), 1);
                     figures.add(&name, "/s", Some(&against), rate);
-                    figures.add(
-                        &format!("{name}: p50"),
-                        "ms",
-                        None,
-                        latencies.percentile(50),
-                    );
-                    figures.add(
-                        &format!("{name}: p99"),
-                        "ms",
-                        None,
-                        latencies.percentile(99),
-                    );
+                    figures.add(&format!("{name}: p50"), "ms", None, latencies.percentile(50));
+                    figures.add(&format!("{name}: p99"), "ms", None, latencies.percentile(99));
                 }
             }
         }
@@ -65,32 +55,12 @@ struct Body {
 async fn requests(api: &ApiAlone) -> [(&'static str, Body); 2] {
     let client = api.client();
     let id = |document: Value| document["id"].as_str().expect("an id").to_owned();
-    let user = id(client
-        .create("/users", "", &sample::user("bench@example.com"))
-        .await);
-    let supplier = id(client
-        .create("/suppliers", "", &sample::supplier("b@example.com"))
-        .await);
-    let product = id(client
-        .create("/products", &supplier, &sample::product())
-        .await);
+    let user = id(client.create("/users", "", &sample::user("bench@example.com")).await);
+    let supplier = id(client.create("/suppliers", "", &sample::supplier("b@example.com")).await);
+    let product = id(client.create("/products", &supplier, &sample::product()).await);
     let publish = format!("/products/{product}/publish");
-    client
-        .expect(
-            200,
-            reqwest::Method::POST,
-            &publish,
-            &supplier,
-            &Value::Null,
-        )
-        .await;
-    let post = Body {
-        user: user.clone(),
-        text: sample::post("bench").to_string(),
-    };
-    let order = Body {
-        user,
-        text: sample::order(&product, Some("red"), 2).to_string(),
-    };
+    client.expect(200, reqwest::Method::POST, &publish, &supplier, &Value::Null).await;
+    let post = Body { user: user.clone(), text: sample::post("bench").to_string() };
+    let order = Body { user, text: sample::order(&product, Some("red"), 2).to_string() };
     [("/posts", post), ("/orders", order)]
 }

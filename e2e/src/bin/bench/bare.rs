@@ -14,10 +14,7 @@ pub async fn transactions(url: &str, tasks: usize, size: usize, time: Duration) 
     let database = client.database("bench_bare");
     database.drop().await.expect("a clean database");
     for collection in ["posts", "outbox"] {
-        database
-            .create_collection(collection)
-            .await
-            .expect("a collection");
+        database.create_collection(collection).await.expect("a collection");
     }
     let started = Instant::now();
     let mut running = JoinSet::new();
@@ -39,20 +36,10 @@ async fn repeat(client: Client, size: usize, until: Instant) -> usize {
     while Instant::now() < until {
         let documents: Vec<_> = (0..size).map(|_| document(600)).collect();
         let events: Vec<_> = (0..size).map(|_| document(900)).collect();
-        let start = session
-            .start_transaction()
-            .write_concern(WriteConcern::majority());
+        let start = session.start_transaction().write_concern(WriteConcern::majority());
         start.await.expect("a transaction");
-        posts
-            .insert_many(documents)
-            .session(&mut session)
-            .await
-            .expect("documents");
-        outbox
-            .insert_many(events)
-            .session(&mut session)
-            .await
-            .expect("events");
+        posts.insert_many(documents).session(&mut session).await.expect("documents");
+        outbox.insert_many(events).session(&mut session).await.expect("events");
         session.commit_transaction().await.expect("a commit");
         committed += 1;
     }

@@ -30,10 +30,7 @@ impl Figures {
     }
 
     fn median_of(&self, name: &str) -> Option<f64> {
-        self.rows
-            .iter()
-            .find(|row| row.name == name)
-            .map(|row| median(&row.runs))
+        self.rows.iter().find(|row| row.name == name).map(|row| median(&row.runs))
     }
 
     fn ratio(&self, row: &Row) -> Option<f64> {
@@ -57,17 +54,8 @@ impl Figures {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self
-            .rows
-            .iter()
-            .map(|row| row.name.len())
-            .max()
-            .unwrap_or_default();
-        writeln!(
-            f,
-            "{:width$}  {:>10} {:>10} {:>10}  unit  ratio",
-            "", "median", "min", "max"
-        )?;
+        let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or_default();
+        writeln!(f, "{:width$}  {:>10} {:>10} {:>10}  unit  ratio", "", "median", "min", "max")?;
         for row in &self.rows {
             let (low, high) = extremes(&row.runs);
             let middle = median(&row.runs);
@@ -97,11 +85,9 @@ fn median(values: &[f64]) -> f64 {
 }
 
 fn extremes(values: &[f64]) -> (f64, f64) {
-    values
-        .iter()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-            (low.min(*value), high.max(*value))
-        })
+    values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(*value), high.max(*value))
+    })
 }
 
 /// The latencies of one run.
@@ -120,8 +106,6 @@ impl Latencies {
     /// In milliseconds.
     pub fn percentile(&self, percent: usize) -> f64 {
         let index = (self.0.len() * percent / 100).min(self.0.len().saturating_sub(1));
-        self.0
-            .get(index)
-            .map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3)
+        self.0.get(index).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3)
     }
 }

@@ -58,11 +58,7 @@ async fn read_answer(connection: &mut TcpStream, buffer: &mut Vec<u8>) {
         let read = connection.read_buf(buffer).await.expect("the API answers");
         assert!(read > 0, "the API closed the connection");
         if let Some(end) = end_of_answer(buffer) {
-            assert!(
-                buffer.starts_with(b"HTTP/1.1 201"),
-                "{}",
-                String::from_utf8_lossy(buffer)
-            );
+            assert!(buffer.starts_with(b"HTTP/1.1 201"), "{}", String::from_utf8_lossy(buffer));
             assert_eq!(end, buffer.len(), "one answer at a time");
             return;
         }
@@ -72,9 +68,7 @@ async fn read_answer(connection: &mut TcpStream, buffer: &mut Vec<u8>) {
 /// The length of the answer, once all of it is there.
 fn end_of_answer(buffer: &[u8]) -> Option<usize> {
     let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let text = std::str::from_utf8(&buffer[..head])
-        .ok()?
-        .to_ascii_lowercase();
+    let text = std::str::from_utf8(&buffer[..head]).ok()?.to_ascii_lowercase();
     let (_, rest) = text.split_once("content-length: ")?;
     let length: usize = rest.split("\r\n").next()?.parse().ok()?;
     (buffer.len() >= head + length).then_some(head + length)

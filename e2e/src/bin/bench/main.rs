@@ -4,12 +4,7 @@
 //! Each figure is the median of several runs, with the lowest and the highest beside
 //! it. The raw limits are bare driver loops that do the least that could be called the
 //! same work; no absolute claim is made.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod api;
 mod bare;
@@ -24,11 +19,7 @@ const USAGE: &str = "bench [api]…   (BENCH_RUNS=3, BENCH_SECONDS=4, BENCH_JSON
 #[tokio::main]
 async fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let sections = if wanted.is_empty() {
-        vec!["api".to_owned()]
-    } else {
-        wanted
-    };
+    let sections = if wanted.is_empty() { vec!["api".to_owned()] } else { wanted };
     let servers = Servers::shared();
     let settings = Settings::from_environment();
     let mut figures = Figures::default();
@@ -54,13 +45,8 @@ pub struct Settings {
 impl Settings {
     fn from_environment() -> Self {
         let number = |name: &str, default: u64| {
-            std::env::var(name)
-                .ok()
-                .map_or(default, |text| text.parse().expect(name))
+            std::env::var(name).ok().map_or(default, |text| text.parse().expect(name))
         };
-        Self {
-            runs: number("BENCH_RUNS", 3) as usize,
-            seconds: number("BENCH_SECONDS", 4),
-        }
+        Self { runs: number("BENCH_RUNS", 3) as usize, seconds: number("BENCH_SECONDS", 4) }
     }
 }

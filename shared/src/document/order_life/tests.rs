@@ -74,12 +74,10 @@ fn order(status: &str, items: &[&str]) -> Order {
                 "total_cents": 1, "fulfillment_status": status })
         })
         .collect();
-    serde_json::from_value(
-        serde_json::json!({ "id": id, "order_number": "", "status": status,
+    serde_json::from_value(serde_json::json!({ "id": id, "order_number": "", "status": status,
         "customer": { "user_id": id, "display_name": "", "email": "" }, "items": items,
         "shipping_address": { "recipient_name": "", "street_address_1": "", "city": "",
-        "state": "", "zip_code": "", "country": "GB" }, "created_at": now, "updated_at": now }),
-    )
+        "state": "", "zip_code": "", "country": "GB" }, "created_at": now, "updated_at": now }))
     .unwrap()
 }
 
@@ -90,76 +88,37 @@ fn names(items: &[&str]) -> Vec<String> {
 #[test]
 fn the_order_is_shipped_with_its_last_item() {
     let mut order = order("processing", &["processing", "processing", "processing"]);
-    let moved = order
-        .take(OrderAction::Ship, Some(&names(&["item_2"])))
-        .unwrap();
+    let moved = order.take(OrderAction::Ship, Some(&names(&["item_2"]))).unwrap();
     assert_eq!(moved.len(), 1);
     assert_eq!(moved[0].item_id, "item_2");
     assert_eq!(order.status, OrderStatus::Processing);
     let again = order.take(OrderAction::Ship, Some(&names(&["item_1", "item_2"])));
     assert_eq!(again.unwrap_err(), OrderRefusal::Item("item_2".to_owned()));
-    assert_eq!(
-        order.items[0].fulfillment_status,
-        FulfillmentStatus::Processing
-    );
-    assert_eq!(
-        order.take(OrderAction::Ship, None).unwrap().len(),
-        2,
-        "what is left"
-    );
+    assert_eq!(order.items[0].fulfillment_status, FulfillmentStatus::Processing);
+    assert_eq!(order.take(OrderAction::Ship, None).unwrap().len(), 2, "what is left");
     assert_eq!(order.status, OrderStatus::Shipped);
 }
 
 #[test]
 fn whole_orders_move_all_their_items() {
     for (from, action, to, item) in [
-        (
-            "pending",
-            OrderAction::Confirm,
-            OrderStatus::Confirmed,
-            FulfillmentStatus::Pending,
-        ),
-        (
-            "confirmed",
-            OrderAction::Process,
-            OrderStatus::Processing,
-            FulfillmentStatus::Processing,
-        ),
-        (
-            "confirmed",
-            OrderAction::Cancel,
-            OrderStatus::Cancelled,
-            FulfillmentStatus::Cancelled,
-        ),
-        (
-            "delivered",
-            OrderAction::Refund,
-            OrderStatus::Refunded,
-            FulfillmentStatus::Refunded,
-        ),
+        ("pending", OrderAction::Confirm, OrderStatus::Confirmed, FulfillmentStatus::Pending),
+        ("confirmed", OrderAction::Process, OrderStatus::Processing, FulfillmentStatus::Processing),
+        ("confirmed", OrderAction::Cancel, OrderStatus::Cancelled, FulfillmentStatus::Cancelled),
+        ("delivered", OrderAction::Refund, OrderStatus::Refunded, FulfillmentStatus::Refunded),
     ] {
         let mut order = order(from, &["pending", "pending"]);
         order.take(action, None).unwrap();
         assert_eq!(order.status, to);
-        assert!(
-            order
-                .items
-                .iter()
-                .all(|each| each.fulfillment_status == item),
-            "{action:?}"
-        );
+        assert!(order.items.iter().all(|each| each.fulfillment_status == item), "{action:?}");
     }
 }
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let refused = order("pending", &["pending"])
-        .take(OrderAction::Ship, None)
-        .unwrap_err();
+    let refused = order("pending", &["pending"]).take(OrderAction::Ship, None).unwrap_err();
     assert_eq!(refused, OrderRefusal::Order(OrderStatus::Pending));
     let mut order = order("processing", &["processing"]);
-    let refused = order
-        .take(OrderAction::Ship, Some(&names(&["item_9"])))
-        .unwrap_err();
+    let refused = order.take(OrderAction::Ship, Some(&names(&["item_9"]))).unwrap_err();
     assert_eq!(refused, OrderRefusal::UnknownItem("item_9".to_owned()));
 }
