@@ -1,9 +1,7 @@
 //! MongoDB behind one door: whatever changes a document goes through
 //! [`Store::commit`], and what goes through it carries its events.
 
-mod blame;
 mod commit;
-mod committer;
 mod error;
 mod group;
 mod list;
@@ -26,12 +24,12 @@ use shared::process::MongoSettings;
 
 use crate::metrics::Metrics;
 
-use committer::Committing;
+use group::Committing;
 use transaction::Transactions;
 
 pub use commit::Attempt;
-pub use committer::GroupLimits;
 pub use error::{CommitError, Constraint};
+pub use group::GroupLimits;
 pub use list::{Listing, Order};
 pub use once::{IdempotencyKey, Once, Remembered};
 pub use secrets::{BankingInfo, NoSecrets, SupplierSecrets, UserSecrets};

@@ -100,7 +100,10 @@ impl Model {
 
     /// Notes what was acknowledged. What is refused must be refused for a reason.
     fn learn(&mut self, answers: &[Answer]) {
-        for answer in answers {
+        // A repeated request may be answered before the one that it repeats.
+        let is_replay = |answer: &&Answer| answer.header("idempotent-replayed").is_some();
+        let (replays, firsts): (Vec<_>, Vec<_>) = answers.iter().partition(is_replay);
+        for answer in firsts.into_iter().chain(replays) {
             if !answer.status.is_success() {
                 let status = answer.status.as_u16();
                 assert!(matches!(status, 404 | 409), "{}: {}", answer.what, answer.text);

@@ -15,7 +15,7 @@ use super::Constraint;
 
 /// What a write lays its hands on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Resource {
+pub enum Resource {
     Document(Domain, Id),
     Unique(Constraint, String),
     /// A supplier's `product_ids`.
@@ -24,7 +24,7 @@ pub(super) enum Resource {
 
 /// Whether others may have it in the same transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hold {
+pub enum Hold {
     Exclusive,
     /// For what commutes: products added to one supplier's list.
     Shared,
@@ -32,7 +32,7 @@ pub(super) enum Hold {
 
 /// The resources of the writes that are under way.
 #[derive(Debug, Default)]
-pub(super) struct Held(HashMap<Resource, (Hold, usize)>);
+pub struct Held(HashMap<Resource, (Hold, usize)>);
 
 impl Held {
     pub fn allows(&self, wanted: &[(Resource, Hold)]) -> bool {
@@ -62,24 +62,20 @@ impl Held {
 
 /// How much may go into one transaction.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub struct Limits {
     pub writes: usize,
     pub bytes: usize,
 }
 
 /// What the decision needs to know of a waiting write.
-pub(super) trait Waiting {
+pub trait Waiting {
     fn resources(&self) -> &[(Resource, Hold)];
     fn bytes(&self) -> usize;
 }
 
 /// Takes from `waiting`, oldest first, what may go together now; the rest keeps its
 /// order. A write larger than the limit goes alone.
-pub(super) fn admit<W: Waiting>(
-    waiting: &mut VecDeque<W>,
-    held: &mut Held,
-    limits: Limits,
-) -> Vec<W> {
+pub fn admit<W: Waiting>(waiting: &mut VecDeque<W>, held: &mut Held, limits: Limits) -> Vec<W> {
     let mut group = Vec::new();
     let mut bytes = 0;
     let mut passed_over = VecDeque::new();

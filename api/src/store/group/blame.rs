@@ -9,10 +9,10 @@ use futures::TryStreamExt;
 use mongodb::bson::{Bson, Document as Fields, doc};
 use mongodb::error::Result;
 
-use super::group::Resource;
-use super::transaction::Transactions;
-use super::write::Action;
+use super::admit::Resource;
 use super::{CommitError, Constraint, Write};
+use crate::store::transaction::Transactions;
+use crate::store::write::Action;
 
 /// What the database says about the preconditions of a group.
 #[derive(Debug, Default)]
