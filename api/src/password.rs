@@ -1,29 +1,47 @@
 //! Password hashing that a burst of sign-ups cannot turn into an outage.
 
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use argon2::{Argon2, password_hash::PasswordHasher};
 use prometheus::IntGauge;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::http::ApiError;
 
-/// Hashes with argon2id on blocking threads, a bounded number at once (each costs
-/// a core and 19 MiB), with a bounded number waiting.
+/// Hashes with argon2id on threads of its own, with a bounded number waiting.
+///
+/// Each hash takes 19 MiB, which the allocator keeps for the thread that had it: on
+/// the runtime's blocking threads, of which there are as many as it likes, that grew
+/// to hundreds of megabytes.
 #[derive(Clone)]
 pub struct PasswordHashing {
-    running: Arc<Semaphore>,
+    jobs: Sender<Job>,
     admitted: Arc<Semaphore>,
     waiting: IntGauge,
 }
 
+struct Job {
+    password: String,
+    reply: oneshot::Sender<Result<String, argon2::password_hash::Error>>,
+    /// Held until the hash is done, also when the client has gone by then.
+    _place: OwnedSemaphorePermit,
+}
+
 impl PasswordHashing {
-    pub fn new(threads: usize, queue: usize, waiting: IntGauge) -> Self {
-        Self {
-            running: Arc::new(Semaphore::new(threads)),
-            admitted: Arc::new(Semaphore::new(threads.saturating_add(queue))),
-            waiting,
+    /// # Errors
+    /// Where the operating system gives no thread.
+    pub fn start(threads: usize, queue: usize, waiting: IntGauge) -> std::io::Result<Self> {
+        let (jobs, arriving) = channel();
+        let arriving = Arc::new(Mutex::new(arriving));
+        for number in 1..=threads {
+            let arriving = arriving.clone();
+            let thread = thread::Builder::new().name(format!("hash-{number}"));
+            thread.spawn(move || hash_all(&arriving))?;
         }
+        let admitted = Arc::new(Semaphore::new(threads.saturating_add(queue)));
+        Ok(Self { jobs, admitted, waiting })
     }
 
     /// The PHC string (`$argon2id$…`) of a password, with a salt of its own.
@@ -31,18 +49,25 @@ impl PasswordHashing {
     /// # Errors
     /// [`ApiError::RateLimited`] where too many wait already.
     pub async fn hash(&self, password: String) -> Result<String, ApiError> {
-        let _place = self
-            .admitted
-            .try_acquire()
-            .map_err(|_| ApiError::RateLimited { retry_after_seconds: 2 })?;
+        let place = self.admitted.clone().try_acquire_owned();
+        let place = place.map_err(|_| ApiError::RateLimited { retry_after_seconds: 2 })?;
         let _counted = Counted::one(&self.waiting);
-        let turn = self.running.clone().acquire_owned().await.map_err(ApiError::internal)?;
-        let hashed = tokio::task::spawn_blocking(move || {
-            // Held until the hash is done, also when the client has gone by then.
-            let _turn = turn;
-            Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string())
-        });
+        let (reply, hashed) = oneshot::channel();
+        let job = Job { password, reply, _place: place };
+        self.jobs.send(job).map_err(|_| ApiError::internal("no thread hashes"))?;
         hashed.await.map_err(ApiError::internal)?.map_err(ApiError::internal)
+    }
+}
+
+/// One thread's work, until the last sender is gone.
+fn hash_all(arriving: &Mutex<Receiver<Job>>) {
+    loop {
+        // Whoever waits for a job holds the lock; the others wait for the lock.
+        let next = arriving.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { password, reply, _place }) = next else { return };
+        let hash = Argon2::default().hash_password(password.as_bytes());
+        // A client that has gone needs none.
+        let _ = reply.send(hash.map(|hash| hash.to_string()));
     }
 }
 
@@ -67,7 +92,7 @@ mod tests {
     use super::*;
 
     fn hashing(threads: usize, queue: usize) -> PasswordHashing {
-        PasswordHashing::new(threads, queue, IntGauge::new("waiting", "test").unwrap())
+        PasswordHashing::start(threads, queue, IntGauge::new("waiting", "test").unwrap()).unwrap()
     }
 
     #[tokio::test]
@@ -90,6 +115,10 @@ mod tests {
             .count();
         assert_eq!(refused, 6, "one runs, one waits");
         assert_eq!(hashing.waiting.get(), 0);
+        // Places are given back just after the answers.
+        while hashing.admitted.available_permits() < 2 {
+            tokio::task::yield_now().await;
+        }
         assert!(hashing.hash("again".to_owned()).await.is_ok());
     }
 }

@@ -47,11 +47,11 @@ pub async fn run(
         metrics.clone(),
     )
     .await?;
-    let passwords = PasswordHashing::new(
+    let passwords = PasswordHashing::start(
         hash_threads(&config),
         config.hash_queue,
         metrics.hash_waiting.clone(),
-    );
+    )?;
 
     tracing::info!(address = %listener.local_addr()?, database = config.mongodb.database_name,
                    "serving REST");
