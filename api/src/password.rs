@@ -4,7 +4,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use argon2::{Argon2, password_hash::PasswordHasher};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use prometheus::IntGauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -12,9 +13,9 @@ use crate::http::ApiError;
 
 /// Hashes with argon2id on threads of its own, with a bounded number waiting.
 ///
-/// Each hash takes 19 MiB, which the allocator keeps for the thread that had it: on
-/// the runtime's blocking threads, of which there are as many as it likes, that grew
-/// to hundreds of megabytes.
+/// Each hash takes 19 MiB. The allocator keeps such a block for the thread that had it,
+/// and cuts it up: on the runtime's blocking threads that grew to hundreds of megabytes.
+/// A thread here has one block and uses it again.
 #[derive(Clone)]
 pub struct PasswordHashing {
     jobs: Sender<Job>,
@@ -61,13 +62,39 @@ impl PasswordHashing {
 
 /// One thread's work, until the last sender is gone.
 fn hash_all(arriving: &Mutex<Receiver<Job>>) {
+    let mut hasher = Hasher::default();
     loop {
         // Whoever waits for a job holds the lock; the others wait for the lock.
         let next = arriving.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { password, reply, _place }) = next else { return };
-        let hash = Argon2::default().hash_password(password.as_bytes());
         // A client that has gone needs none.
-        let _ = reply.send(hash.map(|hash| hash.to_string()));
+        let _ = reply.send(hasher.hash(&password));
+    }
+}
+
+/// Argon2id with its default costs, in memory that is used again.
+#[derive(Default)]
+struct Hasher {
+    argon2: Argon2<'static>,
+    memory: Vec<Block>,
+}
+
+impl Hasher {
+    fn hash(&mut self, password: &str) -> Result<String, argon2::password_hash::Error> {
+        let params = self.argon2.params();
+        self.memory.resize(params.block_count(), Block::default());
+        let salt = Salt::new(&rand::random::<[u8; 16]>())?;
+        let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
+        let memory = self.memory.as_mut_slice();
+        self.argon2.hash_password_into_with_memory(password.as_bytes(), &salt, &mut out, memory)?;
+        let hash = PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(params)?,
+            salt: Some(salt),
+            hash: Some(Output::new(&out)?),
+        };
+        Ok(hash.to_string())
     }
 }
 
@@ -90,6 +117,7 @@ impl Drop for Counted<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use argon2::PasswordVerifier;
 
     fn hashing(threads: usize, queue: usize) -> PasswordHashing {
         PasswordHashing::start(threads, queue, IntGauge::new("waiting", "test").unwrap()).unwrap()
@@ -100,7 +128,12 @@ mod tests {
         let hashing = hashing(1, 1);
         let first = hashing.hash("correct horse".to_owned()).await.unwrap();
         let second = hashing.hash("correct horse".to_owned()).await.unwrap();
-        assert!(first.starts_with("$argon2id$"), "{first}");
+        assert!(first.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{first}");
+        for hash in [&first, &second] {
+            let hash = PasswordHash::new(hash).unwrap();
+            assert!(Argon2::default().verify_password(b"correct horse", &hash).is_ok());
+            assert!(Argon2::default().verify_password(b"wrong horse", &hash).is_err());
+        }
         assert_ne!(first, second, "the same salt twice");
     }
 
