@@ -40,13 +40,12 @@ test: toolchain ## all tests, on servers of their own
 lint: toolchain ## formatting and lints, warnings refused
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck -x deploy/local/stack deploy/local/with-test-servers deploy/local/demo; fi
+	@if command -v shellcheck >/dev/null; then shellcheck -x deploy/local/stack deploy/local/with-test-servers deploy/local/demo deploy/local/toolchain; fi
 
 bench: ## performance, as ratios to the raw limits of this machine
 	@echo "building for release (cold: about eight minutes on two cores)"
 	@$(CARGO) build --release --workspace
-	@TEST_STACK_DIR=.stack/bench TEST_MONGODB_PORT=27717 TEST_KAFKA_PORT=9792 \
-	TEST_KAFKA_CONTROLLER_PORT=9793 TEST_MYSQL_PORT=3906 FRESH=1 STOP_AFTER=1 \
+	@TEST_STACK_DIR=.stack/bench FRESH=1 STOP_AFTER=1 \
 	$(WITH_TEST_SERVERS) target/release/bench $(SECTIONS)
 
 .PHONY: toolchain

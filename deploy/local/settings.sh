@@ -43,10 +43,22 @@ load_settings() {
   for line in "${SETTINGS[@]}"; do
     IFS='|' read -r name default _ <<<"$line"
     [[ -n ${!name:-} ]] || printf -v "$name" '%s' "$(remembered "$name")"
-    [[ -n ${!name} ]] || printf -v "$name" '%s' "$default"
+    [[ -n ${!name} ]] || printf -v "$name" '%s' "$(default_of "$name" "$default")"
     [[ ${!name} =~ $PLAIN_VALUE ]] || die "$name may hold only letters, digits and _.:/@%+=,-"
     [[ $name != *_PORT || ${!name} =~ ^[1-9][0-9]{0,4}$ ]] || die "$name is not a port: ${!name}"
   done
+}
+
+# STACK_PORTS=free: any number of sets, of any number of checkouts, beside one another.
+default_of() {
+  if [[ $1 == *_PORT && ${STACK_PORTS:-} == free ]]; then free_port; else echo "$2"; fi
+}
+
+# Below the ports that the kernel gives to outgoing connections (32768 and up).
+free_port() {
+  local port
+  until port=$((20000 + RANDOM % 12000)) && ! port_answers "$port"; do :; done
+  echo "$port"
 }
 
 remembered() {

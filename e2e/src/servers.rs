@@ -25,16 +25,13 @@ impl Servers {
     /// up for the next test binary, as the shared set does.
     pub async fn for_faults() -> Self {
         let stack_dir = Self::shared().stack_dir.with_file_name("faults");
-        let ports = [
-            ("MONGODB_PORT", "27217"),
-            ("KAFKA_PORT", "9292"),
-            ("KAFKA_CONTROLLER_PORT", "9293"),
-            ("MYSQL_PORT", "3506"),
+        let settings = [
+            ("STACK_PORTS", "free"),
             ("MONGODB_CACHE_GB", "0.5"),
             ("MONGODB_OPLOG_MB", "990"),
             ("MYSQL_BUFFER_POOL", "128M"),
         ];
-        run_stack(&stack_dir, &["start", "mongodb", "kafka", "mysql"], &ports).await;
+        run_stack(&stack_dir, &["start", "mongodb", "kafka", "mysql"], &settings).await;
         Self::open(stack_dir)
     }
 

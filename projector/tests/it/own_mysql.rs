@@ -20,27 +20,31 @@ impl OwnMysql {
     /// To be killed, stopped and set read-only.
     pub async fn for_faults() -> Self {
         let turn = FAULTY.lock().await;
-        Self::start("projector-faults", 3606, "mysql", Some(turn)).await
+        Self::start("projector-faults", "mysql", Some(turn)).await
     }
 
     pub async fn mariadb() -> Self {
-        Self::start("projector-mariadb", 3706, "mariadb", None).await
+        Self::start("projector-mariadb", "mariadb", None).await
     }
 
-    async fn start(
-        name: &str,
-        port: u16,
-        flavour: &str,
-        turn: Option<MutexGuard<'static, ()>>,
-    ) -> Self {
+    async fn start(name: &str, flavour: &str, turn: Option<MutexGuard<'static, ()>>) -> Self {
         let shared = std::env::var_os("OUTBOX_TEST_STACK")
             .expect("run through `make test` or deploy/local/with-test-servers");
-        let server =
-            Self { stack_dir: PathBuf::from(shared).with_file_name(name), port, _turn: turn };
+        let stack_dir = PathBuf::from(shared).with_file_name(name);
+        let mut server = Self { stack_dir, port: 0, _turn: turn };
         let mut start = server.command();
-        start.env("STACK_MYSQL", flavour).env("MYSQL_BUFFER_POOL", "64M").args(["start", "mysql"]);
+        start.env("STACK_MYSQL", flavour).env("STACK_PORTS", "free");
+        start.env("MYSQL_BUFFER_POOL", "64M").args(["start", "mysql"]);
         run(start).await;
+        server.port = server.port_taken();
         server
+    }
+
+    /// `stack` chose it, and wrote it down.
+    fn port_taken(&self) -> u16 {
+        let env = std::fs::read_to_string(self.stack_dir.join("env")).unwrap();
+        let port = env.lines().find_map(|line| line.strip_prefix("MYSQL_PORT=")).unwrap();
+        port.parse().unwrap()
     }
 
     /// `bed`, with this server instead of the shared one.
@@ -72,7 +76,7 @@ impl OwnMysql {
                 command.env_remove(name);
             }
         }
-        command.env("STACK_DIR", &self.stack_dir).env("MYSQL_PORT", self.port.to_string());
+        command.env("STACK_DIR", &self.stack_dir);
         command.env("MYSQL_PASSWORD", std::env::var_os("MYSQL_PASSWORD").unwrap());
         command
     }
