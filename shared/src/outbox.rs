@@ -15,6 +15,10 @@ use crate::{Id, Timestamp};
 /// The collection both sides use.
 pub const COLLECTION: &str = "outbox";
 
+/// The largest payload in bytes: the topics are made to take it, and the API stores no
+/// larger one.
+pub const MAX_PAYLOAD_BYTES: usize = 4 << 20;
+
 /// Names of the record's fields in MongoDB, for filters, indexes and projections.
 pub mod field {
     pub const EVENT_ID: &str = "_id";

@@ -4,18 +4,13 @@ use mongodb::bson::{self, Document as Fields, RawDocumentBuf, doc};
 use serde::Serialize;
 use shared::document::{Document, Product, Supplier};
 use shared::event::{Domain, EventType, deletion_data};
-use shared::outbox::OutboxRecord;
+use shared::outbox::{MAX_PAYLOAD_BYTES, OutboxRecord};
 use shared::{Id, Timestamp};
 use uuid::Uuid;
 
 use super::error::{CommitError, Constraint};
 use super::group::{Hold, Resource};
 use crate::http::{ApiError, Expected};
-
-/// The largest event, in bytes, that the topics are made to take. A document that
-/// would outgrow it is refused, rather than stored with an event that nobody can
-/// publish.
-const MAX_PAYLOAD_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a request says about where a write comes from.
 #[derive(Debug, Clone, Default)]
@@ -170,6 +165,7 @@ impl Write {
         } else {
             self.record(event, id, version, document)
         }?;
+        // Rather than stored with an event that nobody can publish.
         if record.payload.len() > MAX_PAYLOAD_BYTES {
             return Err(CommitError::TooLarge);
         }
