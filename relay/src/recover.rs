@@ -43,7 +43,7 @@ pub async fn sweep(
 ) -> Result<(Position, CatchUp), Ended> {
     let begun = Instant::now();
     let opened_at = Timestamp::now();
-    let from = Tail::open(relay, None).await?.beginning()?;
+    let from = Tail::open(relay, None).await?.beginning().await?;
     let held = read_back::event_ids(relay, oldest(relay).await?).await?;
     announce(relay, reason, &held);
     stage.set_recovering(Some(reason.to_owned()));

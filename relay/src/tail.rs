@@ -123,14 +123,23 @@ impl Tail {
         Ok(Self { stream, asked_at })
     }
 
-    /// Where a stream that was just opened begins.
+    /// A place near the beginning of a stream that was just opened: whatever lies between
+    /// the two is in the collection by now.
     ///
     /// # Errors
-    /// Where the server did not say.
-    pub fn beginning(&self) -> Result<Position, TailError> {
-        let token = self.stream.resume_token();
-        let token = token.ok_or_else(|| lost("no_token", "the server gave no resume token"))?;
-        Ok(Position::of_token(&token)?)
+    /// [`TailError`].
+    pub async fn beginning(mut self) -> Result<Position, TailError> {
+        if let Some(token) = self.stream.resume_token() {
+            return Ok(Position::of_token(&token)?);
+        }
+        // On a busy outbox the server's first answer already brings events, and then it
+        // names no place before them. Behind the first of them is as good.
+        let mut first = Batch::new(Limits { events: 1, bytes: 1 });
+        match (self.read(&mut first).await?, first.last()) {
+            (Read::Events, Some(Event::Streamed(change))) => Ok(position(change)?.0),
+            (Read::Idle { position, .. }, _) => Ok(position),
+            (Read::Events, _) => Err(lost("no_token", "an event without a resume token")),
+        }
     }
 
     /// Waits for events, at most [`AWAIT`] or so, then takes along whatever is already
