@@ -18,7 +18,8 @@ kafka_where() { echo "127.0.0.1:$KAFKA_PORT"; }
 
 kafka_launch() {
   local properties=$STACK_DIR/run/kafka.properties data=$STACK_DIR/data/kafka
-  kafka_properties >"$properties"
+  # Of a property that stands there twice the last one counts.
+  { kafka_properties && cat "$KAFKA_PROPERTIES"; } >"$properties"
   [[ -e $data/meta.properties ]] || kafka_format "$properties" "$data"
   kafka_command
   launch kafka "${KAFKA_COMMAND[@]}" kafka.Kafka "$properties"

@@ -34,6 +34,8 @@ mongodb_launch() {
     --wiredTigerCacheSizeGB "$MONGODB_CACHE_GB" --oplogSize "$MONGODB_OPLOG_MB"
     --quiet --setParameter diagnosticDataCollectionEnabled=false
   )
+  # mongod itself takes nothing but a plain file.
+  [[ $MONGODB_CONFIG == /dev/null ]] || options+=(--config "$MONGODB_CONFIG")
   launch mongodb "$STACK_SERVERS/$MONGODB_FOLDER/mongod" "${options[@]}"
 }
 

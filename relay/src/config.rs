@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum, value_parser};
+use shared::outbox::MAX_PAYLOAD_BYTES;
 use shared::process::{KafkaSettings, LogSettings, MongoSettings};
 
 use crate::properties::{Properties, RefusedProperty};
@@ -62,19 +63,19 @@ pub struct Config {
     pub shard: Shard,
 
     /// Most events in one Kafka transaction.
-    #[arg(long, env = "RELAY_BATCH_EVENTS", default_value_t = 1000,
+    #[arg(long, env = "RELAY_BATCH_EVENTS", default_value_t = 10_000,
           value_parser = value_parser!(u32).range(1..=50_000), help_heading = "Publishing")]
     pub batch_events: u32,
 
     /// Most bytes in one Kafka transaction. With two batches under way at a time this
     /// bounds the relay's memory. A single event may exceed it, alone in its batch.
-    #[arg(long, env = "RELAY_BATCH_BYTES", default_value_t = 4 << 20,
+    #[arg(long, env = "RELAY_BATCH_BYTES", default_value_t = 3 << 20,
           value_parser = value_parser!(u32).range(1024..=64 << 20), help_heading = "Publishing")]
     pub batch_bytes: u32,
 
     /// Largest event in bytes that is handed to Kafka; larger ones go to `outbox_dead`.
     /// The topics the relay creates accept it; existing ones may accept less.
-    #[arg(long, env = "RELAY_EVENT_MAX_BYTES", default_value_t = 4 << 20,
+    #[arg(long, env = "RELAY_EVENT_MAX_BYTES", default_value_t = MAX_PAYLOAD_BYTES as u32,
           value_parser = value_parser!(u32).range(1024..=32 << 20), help_heading = "Publishing")]
     pub event_max_bytes: u32,
 

@@ -1,7 +1,7 @@
 //! The transactional producer's calls. They block; the async side is publish.rs.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -89,6 +89,7 @@ pub struct Record<'a> {
 
 pub struct Producer {
     inner: Client,
+    claimed: AtomicBool,
     /// How many were begun.
     transactions: AtomicUsize,
     stop: Shutdown,
@@ -133,22 +134,36 @@ impl Producer {
     pub fn new(
         config: &Config,
         shard: Shard,
+        turn: usize,
         watch: Watch,
         stop: Shutdown,
     ) -> Result<Self, KafkaError> {
         let deliveries = Deliveries { watch, failed: Mutex::default() };
-        let settings = producer_config(config, shard);
+        let settings = producer_config(config, shard, turn);
         let inner = ThreadedProducer::from_config_and_context(&settings, deliveries)?;
-        Ok(Self { inner: Client::new(inner), transactions: AtomicUsize::new(0), stop })
+        let inner = Client::new(inner);
+        Ok(Self {
+            inner,
+            claimed: AtomicBool::default(),
+            transactions: AtomicUsize::default(),
+            stop,
+        })
     }
 
-    /// Fences whoever held the shard before, and decides what they left open.
+    /// Fences whoever held the shard before, and decides what they left open. Once that
+    /// is done, another call does nothing.
     ///
     /// # Errors
     /// [`InitError`].
     pub fn init_transactions(&self) -> Result<(), InitError> {
+        if self.claimed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         match self.inner.init_transactions(SLICE * 4) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.claimed.store(true, Ordering::Relaxed);
+                Ok(())
+            }
             Err(KafkaError::Transaction(error)) if !error.is_fatal() && error.is_retriable() => {
                 Err(InitError::Again(error.string()))
             }

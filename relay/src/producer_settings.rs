@@ -8,14 +8,15 @@ use crate::kafka::client_config;
 use crate::properties::RefusedProperty;
 use crate::shard::Shard;
 
-/// The settings on which a promise rests come last: nothing overrides them.
-pub fn producer_config(config: &Config, shard: Shard) -> ClientConfig {
+/// Of the shard's producer number `turn`. The settings on which a promise rests come
+/// last: nothing overrides them.
+pub fn producer_config(config: &Config, shard: Shard, turn: usize) -> ClientConfig {
     let mut settings = client_config(config);
     // A batch is complete when it is handed over: nothing is gained by waiting.
     settings.set("linger.ms", "0");
     config.kafka_properties.apply(&mut settings);
     settings
-        .set("transactional.id", transactional_id(config, shard))
+        .set("transactional.id", transactional_id(config, shard, turn))
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("transaction.timeout.ms", config.transaction_timeout_ms.to_string())
@@ -32,7 +33,7 @@ pub fn producer_config(config: &Config, shard: Shard) -> ClientConfig {
 /// # Errors
 /// [`RefusedProperty`], without the value: it may be a password.
 pub fn check(config: &Config) -> Result<(), RefusedProperty> {
-    let settings = producer_config(config, config.shard);
+    let settings = producer_config(config, config.shard, 0);
     let Err(error) = settings.create_native_config() else {
         return Ok(());
     };
@@ -44,10 +45,11 @@ pub fn check(config: &Config) -> Result<(), RefusedProperty> {
     })
 }
 
-fn transactional_id(config: &Config, shard: Shard) -> String {
-    let base = config.kafka.topic("outbox-relay");
-    match shard.index() {
-        0 => base,
-        index => format!("{base}-{index}"),
-    }
+fn transactional_id(config: &Config, shard: Shard, turn: usize) -> String {
+    let shard = match shard.index() {
+        0 => String::new(),
+        index => format!("-{index}"),
+    };
+    let turn = if turn == 0 { "" } else { "-alternate" };
+    config.kafka.topic(&format!("outbox-relay{shard}{turn}"))
 }

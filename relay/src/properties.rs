@@ -10,7 +10,7 @@ use rdkafka::config::ClientConfig;
 const PREFIX: &str = "KAFKA_PRODUCER_";
 
 /// What no setting may change, and why.
-const REFUSED: [(&str, &str); 17] = [
+const REFUSED: [(&str, &str); 20] = [
     ("enable.idempotence", "without it a retry doubles events"),
     ("transactional.id", "it is what fences another relay"),
     ("transaction.timeout.ms", "set RELAY_TRANSACTION_TIMEOUT_MS"),
@@ -30,7 +30,10 @@ const REFUSED: [(&str, &str); 17] = [
     ("message.max.bytes", "set RELAY_EVENT_MAX_BYTES"),
     ("compression.type", "set RELAY_COMPRESSION"),
     ("compression.codec", "set RELAY_COMPRESSION"),
+    ("queuing.strategy", "another than first in, first out would break the order"),
     ("bootstrap.servers", "set KAFKA_BOOTSTRAP_SERVERS"),
+    ("metadata.broker.list", "set KAFKA_BOOTSTRAP_SERVERS"),
+    ("test.mock.num.brokers", "events would go to a cluster that does not exist"),
 ];
 
 /// How a cluster is reached: these hold for every client of the relay.

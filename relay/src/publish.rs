@@ -1,7 +1,15 @@
 //! One Kafka transaction per batch: begin, produce all, produce the checkpoint,
 //! commit. librdkafka's transaction calls block, so they run off the async threads.
+//!
+//! Two producers take turns. Kafka says that a transaction is committed once that is
+//! decided, and tells the partitions afterwards; until then it refuses the producer's
+//! next transaction, and librdkafka (2.12) waits 20 ms before it asks again: five times
+//! as long as the whole transaction takes. The other producer can begin at once.
+//! Nothing else changes by that: a transaction begins only when the one before it is
+//! decided, so the order stays, and whoever claims the shard fences both.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdkafka::message::{Header, OwnedHeaders};
 use shared::event::{Domain, header};
@@ -18,6 +26,8 @@ use crate::producer::{Producer, Record};
 use crate::shard::Shard;
 use crate::topics::Topics;
 
+const PRODUCERS: usize = 2;
+
 /// What came of a batch; either way it is handed back.
 pub struct Outcome {
     pub batch: Batch,
@@ -27,7 +37,10 @@ pub struct Outcome {
 
 #[derive(Clone)]
 pub struct Publisher {
-    producer: Arc<Producer>,
+    producers: [Arc<Producer>; PRODUCERS],
+    /// How many transactions were committed. One that failed is followed by another of
+    /// the same producer, which has to get over it.
+    committed: Arc<AtomicUsize>,
     topics: Topics,
     shard: Shard,
 }
@@ -44,9 +57,13 @@ impl Publisher {
         watch: Watch,
         stop: Shutdown,
     ) -> Result<Self, InitError> {
-        let producer = Producer::new(config, shard, watch, stop)
-            .map_err(|error| InitError::Lost(error.to_string()))?;
-        Ok(Self { producer: Arc::new(producer), topics, shard })
+        let producer = |turn| {
+            Producer::new(config, shard, turn, watch.clone(), stop.clone())
+                .map(Arc::new)
+                .map_err(|error| InitError::Lost(error.to_string()))
+        };
+        let producers = [producer(0)?, producer(1)?];
+        Ok(Self { producers, committed: Arc::default(), topics, shard })
     }
 
     /// Claims the shard: see [`Producer::init_transactions`].
@@ -54,9 +71,11 @@ impl Publisher {
     /// # Errors
     /// [`InitError`].
     pub async fn claim(&self) -> Result<(), InitError> {
-        let producer = self.producer.clone();
-        let claimed = tokio::task::spawn_blocking(move || producer.init_transactions()).await;
-        claimed.unwrap_or_else(|panic| Err(InitError::Lost(panic.to_string())))
+        let claims = self.producers.clone().map(|producer| async move {
+            let claimed = tokio::task::spawn_blocking(move || producer.init_transactions()).await;
+            claimed.unwrap_or_else(|panic| Err(InitError::Lost(panic.to_string())))
+        });
+        futures::future::join_all(claims).await.into_iter().collect()
     }
 
     /// Publishes the batch and the checkpoint as one atom. An empty batch moves only the
@@ -84,7 +103,10 @@ impl Publisher {
             value: &encoded,
             headers: OwnedHeaders::new(),
         });
-        self.producer.transact(records)
+        let turn = self.committed.load(Ordering::Relaxed) % PRODUCERS;
+        self.producers[turn].transact(records)?;
+        self.committed.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     fn record<'a>(&'a self, event: &'a Event) -> Option<Record<'a>> {

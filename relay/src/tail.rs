@@ -20,6 +20,9 @@ const AWAIT: Duration = Duration::from_millis(250);
 /// A read that takes this long is not slow: the connection is gone and nobody said so.
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// Most events in one answer of the server: the driver holds it twice for a moment.
+const ANSWER: u32 = 500;
+
 #[derive(Debug, thiserror::Error)]
 pub enum TailError {
     /// The place in the stream is gone: only a sweep of the collection helps.
@@ -118,7 +121,7 @@ impl Tail {
             watch = watch.start_after(position.resume_token()?);
         }
         let asked_at = Timestamp::now();
-        let opened = watch.max_await_time(AWAIT).batch_size(1000).await;
+        let opened = watch.max_await_time(AWAIT).batch_size(ANSWER).await;
         let stream = opened.map_err(TailError::from)?.with_type();
         Ok(Self { stream, asked_at })
     }

@@ -7,7 +7,7 @@ use shared::outbox::OutboxRecord;
 
 use crate::fixture::{Pipeline, assert_exactly_once, history, until};
 use crate::process::Process;
-use crate::servers::Servers;
+use crate::servers::{Kind, Servers};
 
 async fn pipeline(servers: &Servers, test: &str) -> Pipeline {
     Pipeline::on(test, servers.mongodb_url(), servers.kafka()).await
@@ -114,7 +114,8 @@ async fn a_frozen_broker_and_a_stepdown_cost_no_event() {
 async fn a_backlog_is_drained_in_bounded_memory() {
     let events: usize =
         std::env::var("RELAY_CHAOS_BACKLOG").map_or(1_000_000, |text| text.parse().unwrap());
-    let servers = Servers::with_oplog("relay-backlog", 8_000);
+    let servers =
+        Servers::of_kind("relay-backlog", &Kind { oplog_megabytes: 8_000, ..Kind::default() });
     let pipeline = pipeline(&servers, "backlog").await;
     let relay = pipeline.launch();
     relay.await_ready().await;

@@ -12,9 +12,11 @@
 #[cfg(feature = "chaos")]
 mod chaos;
 mod crashes;
+mod cut;
 mod faults;
 mod fixture;
 mod process;
+mod proxy;
 mod publishing;
 mod purge;
 mod reader;
@@ -22,4 +24,5 @@ mod recovery;
 mod servers;
 mod shards;
 mod standby;
+mod transport;
 mod unpublishable;

@@ -10,6 +10,7 @@ use crate::fixture::until;
 pub struct Process {
     child: Child,
     port: u16,
+    log: String,
 }
 
 impl Process {
@@ -20,17 +21,17 @@ impl Process {
     /// With the same port it is the same relay, started again.
     pub fn launch_at(port: u16, settings: &BTreeMap<String, String>) -> Self {
         let log = format!("{}/relay-{port}.log", env!("CARGO_TARGET_TMPDIR"));
-        let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
+        let lines = std::fs::File::options().create(true).append(true).open(&log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_relay"))
             .env_clear()
             .envs(settings)
             .env("RELAY_ADDR", format!("127.0.0.1:{port}"))
             .env("RUST_LOG", "info,relay=debug")
-            .stdout(Stdio::from(log))
+            .stdout(Stdio::from(lines))
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
-        Self { child, port }
+        Self { child, port, log }
     }
 
     /// SIGKILL: nothing is flushed, nothing is said goodbye to.
@@ -71,6 +72,11 @@ impl Process {
         (bytes("VmRSS:"), bytes("VmHWM:"))
     }
 
+    /// All that a relay on this port has ever said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
     pub async fn get(&self, path: &str) -> Option<(u16, String)> {
         let url = format!("http://127.0.0.1:{}{path}", self.port);
         let answer = reqwest::get(url).await.ok()?;
@@ -82,6 +88,24 @@ impl Process {
         let (_, text) = self.get("/metrics").await?;
         let line = text.lines().find(|line| line.split(' ').next() == Some(name))?;
         line.rsplit(' ').next()?.parse().ok()
+    }
+
+    /// Events acknowledged by Kafka since it was launched.
+    pub async fn published(&self) -> f64 {
+        self.sum("relay_published_total").await
+    }
+
+    /// Kafka transactions that were not committed, whatever the reason.
+    pub async fn publish_failures(&self) -> f64 {
+        self.sum("relay_publish_failures_total").await
+    }
+
+    /// Of a metric's values under all its labels.
+    async fn sum(&self, name: &str) -> f64 {
+        let text = self.get("/metrics").await.map(|(_, text)| text).unwrap_or_default();
+        let prefix = format!("{name}{{");
+        let lines = text.lines().filter(|line| line.starts_with(&prefix));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
     pub async fn await_leading(&self) {

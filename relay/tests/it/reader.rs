@@ -103,6 +103,30 @@ fn read_topic(consumer: &BaseConsumer, topic: &str, deadline: Instant, seen: &mu
     consumer.unassign().unwrap();
 }
 
+/// Whether an open transaction hides anything in the five topics from a read_committed
+/// reader.
+pub async fn is_anything_hidden(kafka: &str, prefix: &str) -> bool {
+    let (kafka, prefix) = (kafka.to_owned(), prefix.to_owned());
+    let reading = tokio::task::spawn_blocking(move || {
+        let committed = consumer(&kafka);
+        let all: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &kafka)
+            .set("isolation.level", "read_uncommitted")
+            .create()
+            .unwrap();
+        Domain::ALL.iter().any(|domain| {
+            let topic = format!("{prefix}{}", domain.topic());
+            (0..3).any(|partition| {
+                let end = |reader: &BaseConsumer| {
+                    reader.fetch_watermarks(&topic, partition, Duration::from_secs(20)).unwrap().1
+                };
+                end(&committed) < end(&all)
+            })
+        })
+    });
+    reading.await.unwrap()
+}
+
 /// A reader that stays and waits.
 pub struct Arrivals(BaseConsumer);
 

@@ -16,20 +16,43 @@ pub struct Servers {
     oplog_megabytes: u32,
 }
 
+/// What is special about a set of servers.
+pub struct Kind {
+    pub oplog_megabytes: u32,
+    /// Added to Kafka's; `{port}` is the port for clients, `{controller}` its own.
+    pub kafka_properties: String,
+    pub mongodb_config: String,
+}
+
+impl Default for Kind {
+    /// With the smallest oplog there is, so that it can be made to roll.
+    fn default() -> Self {
+        let (kafka_properties, mongodb_config) = (String::new(), String::new());
+        Self { oplog_megabytes: 990, kafka_properties, mongodb_config }
+    }
+}
+
 impl Servers {
-    /// Empty and running, with the smallest oplog there is, so that it can be made to roll.
+    /// Empty and running.
     pub fn start(name: &'static str) -> Self {
-        Self::with_oplog(name, 990)
+        Self::of_kind(name, &Kind::default())
     }
 
-    pub fn with_oplog(name: &'static str, oplog_megabytes: u32) -> Self {
+    pub fn of_kind(name: &'static str, kind: &Kind) -> Self {
         let servers = Self {
             name,
             mongodb: free_port(),
             kafka: free_port(),
             controller: free_port(),
-            oplog_megabytes,
+            oplog_megabytes: kind.oplog_megabytes,
         };
+        let properties = kind
+            .kafka_properties
+            .replace("{port}", &servers.kafka.to_string())
+            .replace("{controller}", &servers.controller.to_string());
+        std::fs::create_dir_all(servers.folder()).unwrap();
+        std::fs::write(servers.folder().join("kafka.properties"), properties).unwrap();
+        std::fs::write(servers.folder().join("mongod.conf"), &kind.mongodb_config).unwrap();
         servers.stack("wipe", &["mongodb", "kafka"]);
         servers.stack("start", &["mongodb", "kafka"]);
         servers
@@ -72,6 +95,8 @@ impl Servers {
             .env("KAFKA_PORT", self.kafka.to_string())
             .env("KAFKA_CONTROLLER_PORT", self.controller.to_string())
             .env("MONGODB_OPLOG_MB", self.oplog_megabytes.to_string())
+            .env("KAFKA_PROPERTIES", self.folder().join("kafka.properties"))
+            .env("MONGODB_CONFIG", self.folder().join("mongod.conf"))
             .env("MONGODB_CACHE_GB", "0.5")
             .stdout(Stdio::null());
         call.status().unwrap().success()

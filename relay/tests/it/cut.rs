@@ -1,0 +1,66 @@
+//! The line between the relay and the broker breaks in the middle of a transaction, for
+//! longer than a transaction may stay open; the broker itself is well all the while.
+
+use std::time::Duration;
+
+use crate::fixture::{Pipeline, assert_exactly_once, chaos, history, until};
+use crate::process::{Process, free_port};
+use crate::proxy::{Line, Proxy};
+use crate::reader;
+use crate::servers::{Kind, Servers};
+
+/// Kafka with a second address, to which the relay's line leads.
+async fn servers_behind_a_proxy() -> (Servers, Proxy) {
+    let far = free_port();
+    let proxy = Proxy::open(far).await;
+    let near = proxy.port();
+    let kafka_properties = format!(
+        "listeners=PLAINTEXT://127.0.0.1:{{port}},FAR://127.0.0.1:{far},CONTROLLER://127.0.0.1:{{controller}}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{{port}},FAR://127.0.0.1:{near}\n\
+         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT\n\
+         transaction.abort.timed.out.transaction.cleanup.interval.ms=500\n"
+    );
+    let kind = Kind { kafka_properties, ..Kind::default() };
+    let starting = tokio::task::spawn_blocking(move || Servers::of_kind("relay-cut", &kind));
+    (starting.await.unwrap(), proxy)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_breaks_within_a_transaction_costs_no_event() {
+    let (servers, proxy) = servers_behind_a_proxy().await;
+    let direct = Pipeline::on("cut", servers.mongodb_url(), servers.kafka()).await;
+    let (timeout, broken_for) = if chaos() { (20, 60) } else { (2, 5) };
+    let mut settings = direct.settings();
+    settings.insert("KAFKA_BOOTSTRAP_SERVERS".to_owned(), format!("127.0.0.1:{}", proxy.port()));
+    settings.insert("RELAY_TRANSACTION_TIMEOUT_MS".to_owned(), format!("{timeout}000"));
+    let relay = Process::launch(&settings);
+    let mut written = history(100, 10);
+    direct.write(&written).await;
+    direct.await_events(written.len()).await;
+
+    for line in [Line::Reset, Line::Silent, Line::Reset, Line::Silent] {
+        let failures = relay.publish_failures().await;
+        let burst = history(500, 10);
+        // In the middle of the burst: a transaction is open, and records are on their way.
+        let breaking = proxy.break_after(300_000, line);
+        tokio::join!(breaking, direct.write(&burst));
+        written.extend(burst);
+        let during = history(20, 5);
+        direct.write(&during).await;
+        written.extend(during);
+        tokio::time::sleep(Duration::from_secs(broken_for)).await;
+        until("the broker has given up the open transaction", || async {
+            !reader::is_anything_hidden(&direct.kafka, &format!("{}.", direct.name)).await
+        })
+        .await;
+        assert_eq!(relay.get("/ready").await.unwrap().0, 503, "{line:?}: it says that it waits");
+
+        proxy.heal();
+        assert_exactly_once(&direct.await_events(written.len()).await, &written);
+        let failed = relay.publish_failures().await - failures;
+        println!("{line:?}: {failed} transactions failed");
+        assert!(failed > 0.0, "{line:?}: nothing was on its way when the line broke");
+    }
+    relay.await_ready().await;
+    relay.kill();
+}
