@@ -10,22 +10,28 @@ mod api;
 mod bare;
 mod figures;
 mod http;
+mod outbox;
+mod reader;
+mod relay;
 
 use e2e::Servers;
 use figures::Figures;
 
-const USAGE: &str = "bench [api]…   (BENCH_RUNS=3, BENCH_SECONDS=4, BENCH_JSON=FILE)";
+const USAGE: &str = "bench [api|relay]…   (BENCH_RUNS=3, BENCH_SECONDS=4, BENCH_JSON=FILE; \
+                     relay: BENCH_BACKLOG=200000 events, BENCH_GROWTH=10)";
 
 #[tokio::main]
 async fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let sections = if wanted.is_empty() { vec!["api".to_owned()] } else { wanted };
+    let sections =
+        if wanted.is_empty() { vec!["api".to_owned(), "relay".to_owned()] } else { wanted };
     let servers = Servers::shared();
     let settings = Settings::from_environment();
     let mut figures = Figures::default();
     for section in &sections {
         match section.as_str() {
             "api" => api::measure(&servers, settings, &mut figures).await,
+            "relay" => relay::measure(&servers, settings, &mut figures).await,
             other => panic!("no section {other:?}; usage: {USAGE}"),
         }
     }
@@ -40,6 +46,10 @@ async fn main() {
 pub struct Settings {
     pub runs: usize,
     pub seconds: u64,
+    /// Events that wait when the relay starts.
+    pub backlog: usize,
+    /// How many times the backlog the outbox holds in the end.
+    pub growth: usize,
 }
 
 impl Settings {
@@ -47,6 +57,11 @@ impl Settings {
         let number = |name: &str, default: u64| {
             std::env::var(name).ok().map_or(default, |text| text.parse().expect(name))
         };
-        Self { runs: number("BENCH_RUNS", 3) as usize, seconds: number("BENCH_SECONDS", 4) }
+        Self {
+            runs: number("BENCH_RUNS", 3) as usize,
+            seconds: number("BENCH_SECONDS", 4),
+            backlog: number("BENCH_BACKLOG", 200_000) as usize,
+            growth: number("BENCH_GROWTH", 10) as usize,
+        }
     }
 }

@@ -1,0 +1,95 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shared::event::Domain;
+
+use crate::pipeline::{free, logs, unique};
+use crate::{Process, Servers, eventually};
+
+/// The relay without the rest of the pipeline, on a database and topics of its own.
+pub struct RelayAlone {
+    process: Process,
+    environment: BTreeMap<String, String>,
+}
+
+/// What a process has used since it was started.
+#[derive(Debug, Clone, Copy)]
+pub struct Used {
+    pub cpu: Duration,
+    /// Resident memory at its highest, in bytes (VmHWM).
+    pub peak_memory: u64,
+}
+
+impl RelayAlone {
+    /// Starts it with `settings` on top of the servers' own, and waits until it is ready.
+    pub async fn start(servers: &Servers, settings: &[(&str, &str)]) -> Self {
+        let (name, address) = (unique("relay"), free());
+        let mut environment: BTreeMap<String, String> =
+            servers.settings().map(|(name, value)| (name.clone(), value.clone())).collect();
+        environment.insert("RELAY_ADDR".to_owned(), address.to_string());
+        environment.insert("DATABASE_NAME".to_owned(), name.clone());
+        environment.insert("KAFKA_TOPIC_PREFIX".to_owned(), format!("{name}."));
+        for (name, value) in settings {
+            environment.insert((*name).to_owned(), (*value).to_owned());
+        }
+        let log = logs(&name).join("relay.log");
+        let process = Process::start("relay", address, environment.clone(), &log);
+        process.wait_until_ready().await;
+        Self { process, environment }
+    }
+
+    /// A value of its environment, as in `DATABASE_NAME`.
+    pub fn setting(&self, name: &str) -> &str {
+        &self.environment[name]
+    }
+
+    /// Ends it cleanly, with all that it has read published.
+    pub async fn stop(&mut self) {
+        self.process.terminate(Duration::from_secs(10)).await;
+    }
+
+    /// As a new process, whose counters begin at zero.
+    pub async fn start_again(&mut self) {
+        self.process.restart();
+        self.process.wait_until_ready().await;
+    }
+
+    /// Until nothing committed more than a second ago is unpublished.
+    pub async fn wait_until_caught_up(&self, within: Duration) {
+        eventually("the relay has caught up", within, async || {
+            let lag = self.metric("relay_lag_seconds").await;
+            if lag.is_some_and(|lag| lag < 1.0) { Ok(()) } else { Err(format!("lag {lag:?}")) }
+        })
+        .await;
+    }
+
+    /// Events acknowledged by Kafka since the process was started.
+    pub async fn published(&self) -> f64 {
+        let metrics = self.metrics().await;
+        let of = |domain: Domain| {
+            let name = format!("relay_published_total{{topic=\"{}\"}}", domain.topic());
+            value(&metrics, &name).unwrap_or_default()
+        };
+        Domain::ALL.into_iter().map(of).sum()
+    }
+
+    /// `None` where the metric is absent.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        value(&self.metrics().await, name)
+    }
+
+    pub fn used(&self) -> Used {
+        self.process.used()
+    }
+
+    async fn metrics(&self) -> String {
+        let url = format!("{}/metrics", self.process.url());
+        let answer = reqwest::get(url).await.expect("the relay answers");
+        answer.text().await.expect("metrics are text")
+    }
+}
+
+fn value(metrics: &str, name: &str) -> Option<f64> {
+    let line = metrics.lines().find(|line| line.split(' ').next() == Some(name))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
