@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Parser;
 use shared::process::{LogSettings, MongoSettings};
 
+use crate::auth::AuthSettings;
 use crate::store::GroupLimits;
 
 /// Bytes that one transaction may send: well below what MongoDB takes in a message.
@@ -57,6 +58,9 @@ pub struct Config {
     #[arg(long, env = "API_DRAIN_TIMEOUT", default_value_t = 15,
           value_parser = clap::value_parser!(u64).range(1..=300))]
     pub drain_timeout: u64,
+
+    #[command(flatten)]
+    pub auth: AuthSettings,
 
     #[command(flatten)]
     pub mongodb: MongoSettings,

@@ -9,6 +9,7 @@
 //! [`store::Write`] cannot hold one without the other), and never lets a secret
 //! out of MongoDB.
 
+mod auth;
 mod config;
 mod http;
 mod metrics;

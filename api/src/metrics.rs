@@ -19,7 +19,8 @@ pub struct Metrics {
     pub commit_group_size: Histogram,
     pub commit_queue_wait_seconds: Histogram,
     pub commit_regroups: IntCounterVec,
-    pub hash_waiting: IntGauge,
+    pub hash_queue_depth: IntGauge,
+    pub hashes: IntCounterVec,
 }
 
 impl Metrics {
@@ -82,11 +83,21 @@ impl Metrics {
                     &["reason"],
                 )?,
             )?,
-            hash_waiting: add(
+            hash_queue_depth: add(
                 registry,
                 IntGauge::new(
-                    "api_password_hash_waiting",
-                    "Number of sign-ups whose password waits to be hashed or is being hashed.",
+                    "api_hash_queue_depth",
+                    "Number of passwords that wait to be hashed or verified, or are at it.",
+                )?,
+            )?,
+            hashes: add(
+                registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "api_password_hashes_total",
+                        "Passwords that were run through a slow hash, by operation (hash, verify).",
+                    ),
+                    &["operation"],
                 )?,
             )?,
         })

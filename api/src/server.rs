@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
 use crate::Config;
+use crate::auth::Authentication;
 use crate::http::{ApiError, observe};
 use crate::metrics::Metrics;
 use crate::password::PasswordHashing;
@@ -47,18 +49,21 @@ pub async fn run(
         metrics.clone(),
     )
     .await?;
+    let authentication = Authentication::new(&config.auth)?;
     let passwords = PasswordHashing::start(
         hash_threads(&config),
         config.hash_queue,
-        metrics.hash_waiting.clone(),
+        &metrics,
     )?;
 
     tracing::info!(address = %listener.local_addr()?, database = config.mongodb.database_name,
                    "serving REST");
     let watch = tokio::spawn(watch_mongodb(store.clone(), mongodb, shutdown.clone()));
-    let app = router(App { store, passwords, health: health.clone() }, metrics).merge(
+    let app = App { store, passwords, health: health.clone(), authentication };
+    let app = router(app, metrics).merge(
         ops_router(health.clone(), registry).method_not_allowed_fallback(method_not_allowed),
     );
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let stopping = shutdown.clone();
     let drained = async move {
         stopping.cancelled().await;
@@ -85,7 +90,7 @@ fn hash_threads(config: &Config) -> usize {
 /// REST with what surrounds every request; outermost last.
 fn router(app: App, metrics: Metrics) -> Router {
     let request_id = HeaderName::from_static("x-request-id");
-    routes::rest()
+    routes::rest(&app.authentication)
         .layer(from_fn_with_state(app.clone(), require_database))
         .fallback(|| async { ApiError::NotFound("path") })
         .method_not_allowed_fallback(method_not_allowed)

@@ -18,6 +18,11 @@ pub enum ApiError {
     Validation(Details),
     #[error("{0}")]
     AuthenticationFailed(Cow<'static, str>),
+    #[error("a bearer token is needed: POST /auth/login gives one")]
+    TokenRequired,
+    /// Malformed, forged, expired: which of them is nobody's business.
+    #[error("the token is not valid")]
+    InvalidToken,
     #[error("{0}")]
     Forbidden(&'static str),
     #[error("{0}")]
@@ -75,10 +80,17 @@ impl ApiError {
         Self::Internal(error.into())
     }
 
+    /// A caller that must name itself in `header`, and did not.
+    pub fn missing_header(header: &str) -> Self {
+        Self::AuthenticationFailed(format!("the header {header} is missing").into())
+    }
+
     fn code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Validation(_) => (StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_ERROR"),
             Self::AuthenticationFailed(_) => (StatusCode::UNAUTHORIZED, "AUTHENTICATION_FAILED"),
+            Self::TokenRequired => (StatusCode::UNAUTHORIZED, "AUTHENTICATION_FAILED"),
+            Self::InvalidToken => (StatusCode::UNAUTHORIZED, "INVALID_TOKEN"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN"),
             Self::AccountStatus(_) => (StatusCode::FORBIDDEN, "ACCOUNT_STATUS_ERROR"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "RESOURCE_NOT_FOUND"),
@@ -103,6 +115,17 @@ impl ApiError {
         }
     }
 
+    /// What RFC 6750 wants said to whom a token would help.
+    fn challenge(&self) -> Option<HeaderValue> {
+        match self {
+            Self::TokenRequired => Some(HeaderValue::from_static("Bearer")),
+            Self::InvalidToken => {
+                Some(HeaderValue::from_static("Bearer error=\"invalid_token\""))
+            }
+            _ => None,
+        }
+    }
+
     fn client_message(&self) -> String {
         match self {
             Self::Unavailable { outcome_unknown: true } => {
@@ -121,6 +144,7 @@ impl IntoResponse for ApiError {
         }
         let (status, code) = self.code();
         let retry_after = self.retry_after_seconds();
+        let challenge = self.challenge();
         let message = self.client_message();
         let details = match self {
             Self::Validation(details) => Some(details),
@@ -130,6 +154,9 @@ impl IntoResponse for ApiError {
         let mut response = (status, body).into_response();
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(challenge) = challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }

@@ -1,6 +1,6 @@
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use garde::Validate;
@@ -9,6 +9,7 @@ use shared::Id;
 
 use super::objects::ObjectsOnly;
 use super::{ApiError, Details};
+use crate::auth::Authentication;
 use crate::store::{IdempotencyKey, Once};
 
 /// A JSON body that was parsed and keeps every rule of its type.
@@ -45,13 +46,14 @@ where
 impl<S, T> FromRequest<S> for Creation<T>
 where
     S: Send + Sync,
+    Authentication: FromRef<S>,
     T: DeserializeOwned + Validate<Context = ()>,
 {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         require_json(request.headers())?;
-        let key = IdempotencyKey::from_request(&request)?;
+        let key = IdempotencyKey::from_request(&request, &Authentication::from_ref(state))?;
         let bytes = read(request, state).await?;
         let request = parse_json(&bytes)?;
         let once = Once::new(key, &bytes)?;

@@ -1,80 +1,83 @@
-//! Who calls: today's clients name themselves in a header.
+//! Who calls, read from the headers of a request.
 
-use std::borrow::Cow;
+use std::net::IpAddr;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use shared::Id;
 
 use super::ApiError;
+use crate::auth::{Account, AccountKind, Authentication};
 
-const USER_HEADER: &str = "X-User-ID";
-const SUPPLIER_HEADER: &str = "X-Supplier-ID";
-
-/// The user named by `X-User-ID`. Whether the account exists is the handler's question.
+/// The calling user. Whether the account exists is the handler's question.
 pub struct CallingUser(pub Id);
 
-/// The supplier named by `X-Supplier-ID`.
+/// The calling supplier.
 pub struct CallingSupplier(pub Id);
 
-/// The supplier, where one is named: some answers tell it more.
+/// The supplier, where it is one that calls: some answers tell it more.
 pub struct MaybeCallingSupplier(pub Option<Id>);
 
-/// One of the two sides of an order, named by its own header.
+/// One of the two sides of an order.
 #[derive(Clone, Copy)]
-pub enum CallingParty {
-    User(Id),
-    Supplier(Id),
-}
+pub struct CallingParty(pub Account);
 
-impl<S: Send + Sync> FromRequestParts<S> for CallingUser {
+impl<S> FromRequestParts<S> for CallingUser
+where
+    S: Send + Sync,
+    Authentication: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        required(parts, USER_HEADER).map(Self)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        Authentication::from_ref(state).caller(AccountKind::User, &parts.headers).map(Self)
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for CallingSupplier {
+impl<S> FromRequestParts<S> for CallingSupplier
+where
+    S: Send + Sync,
+    Authentication: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        required(parts, SUPPLIER_HEADER).map(Self)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        Authentication::from_ref(state).caller(AccountKind::Supplier, &parts.headers).map(Self)
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for MaybeCallingSupplier {
+impl<S> FromRequestParts<S> for MaybeCallingSupplier
+where
+    S: Send + Sync,
+    Authentication: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        named(parts, SUPPLIER_HEADER).map(Self)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let authentication = Authentication::from_ref(state);
+        authentication.caller_if(AccountKind::Supplier, &parts.headers).map(Self)
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for CallingParty {
+impl<S> FromRequestParts<S> for CallingParty
+where
+    S: Send + Sync,
+    Authentication: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        if let Some(user) = named(parts, USER_HEADER)? {
-            return Ok(Self::User(user));
-        }
-        let supplier = named(parts, SUPPLIER_HEADER)?.ok_or_else(|| {
-            ApiError::AuthenticationFailed(Cow::Owned(format!(
-                "the header {USER_HEADER} or {SUPPLIER_HEADER} is missing"
-            )))
-        })?;
-        Ok(Self::Supplier(supplier))
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        Authentication::from_ref(state).any_caller(&parts.headers).map(Self)
     }
 }
 
-fn required(parts: &Parts, header: &'static str) -> Result<Id, ApiError> {
-    named(parts, header)?.ok_or_else(|| {
-        ApiError::AuthenticationFailed(Cow::Owned(format!("the header {header} is missing")))
-    })
-}
-
-fn named(parts: &Parts, header: &'static str) -> Result<Option<Id>, ApiError> {
-    let mut values = parts.headers.get_all(header).iter();
+/// The id in an identity header.
+///
+/// # Errors
+/// Validation where it is malformed or given twice.
+pub fn named(headers: &HeaderMap, header: &'static str) -> Result<Option<Id>, ApiError> {
+    let mut values = headers.get_all(header).iter();
     let Some(value) = values.next() else {
         return Ok(None);
     };
@@ -83,4 +86,65 @@ fn named(parts: &Parts, header: &'static str) -> Result<Option<Id>, ApiError> {
     }
     let id = value.to_str().ok().and_then(|text| text.trim().parse().ok());
     id.map(Some).ok_or_else(|| ApiError::invalid(header, "not an id: expected 24 hex digits"))
+}
+
+/// The token of `Authorization: Bearer …`.
+///
+/// # Errors
+/// InvalidToken where the header is anything else, or given twice.
+pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default().trim();
+    match (text.split_once(' '), values.next()) {
+        (Some((scheme, token)), None) if scheme.eq_ignore_ascii_case("bearer") => {
+            Ok(Some(token.trim()))
+        }
+        _ => Err(ApiError::InvalidToken),
+    }
+}
+
+/// The address that the outermost of `proxies` trusted proxies saw. Each adds one to the
+/// end of X-Forwarded-For; what stands before those is the client's own invention.
+pub fn forwarded_for(headers: &HeaderMap, proxies: u8) -> Option<IpAddr> {
+    let values = headers.get_all("x-forwarded-for").iter();
+    let texts: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+    let back = usize::from(proxies).checked_sub(1)?;
+    texts.iter().flat_map(|text| text.split(',')).rev().nth(back)?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn only_what_trusted_proxies_added_is_believed() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-forwarded-for", HeaderValue::from_static("1.1.1.1, 2.2.2.2"));
+        headers.append("x-forwarded-for", HeaderValue::from_static("3.3.3.3"));
+        let seen = |proxies| forwarded_for(&headers, proxies).map(|address| address.to_string());
+        assert_eq!(seen(0), None);
+        assert_eq!(seen(1).as_deref(), Some("3.3.3.3"));
+        assert_eq!(seen(2).as_deref(), Some("2.2.2.2"));
+        assert_eq!(seen(4), None, "fewer than there should be");
+    }
+
+    #[test]
+    fn a_token_comes_as_bearer_and_once() {
+        let read = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            bearer(&headers).map(|token| token.map(str::to_owned))
+        };
+        assert_eq!(read(&[]).unwrap(), None);
+        assert_eq!(read(&["bearer abc"]).unwrap().as_deref(), Some("abc"));
+        for broken in [&["Basic abc"][..], &["Bearer"], &[""], &["Bearer a", "Bearer a"]] {
+            assert!(read(broken).is_err(), "{broken:?}");
+        }
+    }
 }

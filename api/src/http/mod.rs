@@ -3,7 +3,7 @@
 
 mod errors;
 mod extract;
-mod identity;
+pub(crate) mod identity;
 mod listed;
 mod objects;
 mod observe;

@@ -1,6 +1,7 @@
 //! What clients send, and its rules: every limit of the contract is written on
 //! the field that it limits. Unknown fields are ignored: existing clients send some.
 
+mod login;
 mod order;
 mod order_step;
 mod page;
@@ -10,6 +11,7 @@ mod rules;
 mod supplier;
 mod user;
 
+pub use login::Login;
 pub use order::CreateOrder;
 pub use order_step::{CancelOrder, DeliverOrder, ShipOrder};
 pub use page::{Cursor, ListOrders, ListPosts, ListProducts, Page};

@@ -1,6 +1,7 @@
 //! The REST surface, one file a domain. A handler reads the request's parts,
 //! decides, and commits one [`crate::store::Write`].
 
+mod login;
 mod order_steps;
 mod orders;
 mod posts;
@@ -10,12 +11,14 @@ mod suppliers;
 mod users;
 
 use axum::Router;
+use axum::extract::FromRef;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::Id;
-use shared::document::{Document, User};
+use shared::document::{Document, Supplier, User};
 use shared::process::Health;
 
+use crate::auth::{AccountKind, Authentication};
 use crate::http::{ApiError, Written};
 use crate::password::PasswordHashing;
 use crate::store::{Once, Store};
@@ -26,11 +29,23 @@ pub struct App {
     pub store: Store,
     pub passwords: PasswordHashing,
     pub health: Health,
+    pub authentication: Authentication,
 }
 
-/// Every route of the contract.
-pub fn rest() -> Router<App> {
+impl FromRef<App> for Authentication {
+    fn from_ref(app: &App) -> Self {
+        app.authentication.clone()
+    }
+}
+
+/// Every route of the contract; a login only where tokens are believed.
+pub fn rest(authentication: &Authentication) -> Router<App> {
+    let login = match authentication {
+        Authentication::Headers => Router::new(),
+        Authentication::Token(token) => login::routes(token.clone()),
+    };
     Router::new()
+        .merge(login)
         .merge(status::routes())
         .merge(users::routes())
         .merge(suppliers::routes())
@@ -60,10 +75,17 @@ async fn make_once<T: Serialize>(
 }
 
 /// The calling user, who must be live.
-async fn live_user(store: &Store, id: Id) -> Result<User, ApiError> {
-    let user: User = store.find(id).await?.ok_or(ApiError::NotFound("user"))?;
+async fn live_user(app: &App, id: Id) -> Result<User, ApiError> {
+    let user: Option<User> = app.store.find(id).await?;
+    let user = user.ok_or_else(|| app.authentication.gone(AccountKind::User))?;
     if user.is_deleted() {
         return Err(ApiError::AccountStatus("the calling user is deleted"));
     }
     Ok(user)
+}
+
+/// The calling supplier, which must be there: suppliers leave nothing behind.
+async fn live_supplier(app: &App, id: Id) -> Result<Supplier, ApiError> {
+    let supplier: Option<Supplier> = app.store.find(id).await?;
+    supplier.ok_or_else(|| app.authentication.gone(AccountKind::Supplier))
 }

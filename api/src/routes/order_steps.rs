@@ -6,13 +6,14 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::routing::post;
 use shared::Id;
-use shared::document::{Order, OrderAction, OrderItem, OrderRefusal, Supplier};
+use shared::document::{Order, OrderAction, OrderItem, OrderRefusal};
 
 use super::orders::require_buyer;
-use super::{App, live_user};
+use super::{App, live_supplier, live_user};
+use crate::auth::{Account, AccountKind};
 use crate::http::{ApiError, Body, CallingParty, CallingUser, EntityId, OptionalBody, Written};
 use crate::requests::{CancelOrder, DeliverOrder, ShipOrder};
-use crate::store::{Cause, Store, Write};
+use crate::store::{Cause, Write};
 
 pub fn routes() -> Router<App> {
     let whole = |action: OrderAction| {
@@ -35,7 +36,7 @@ async fn step(
     party: CallingParty,
     cause: Cause,
 ) -> Result<impl IntoResponse, ApiError> {
-    require_live(&app.store, party).await?;
+    require_live(&app, party).await?;
     let change = |order: &mut Order, write: &mut Write| {
         require_party(order, party)?;
         order.take(action, None).map_err(refused)?;
@@ -52,7 +53,7 @@ async fn cancel(
     cause: Cause,
     OptionalBody(_reason): OptionalBody<CancelOrder>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let buyer = CallingParty::User(user);
+    let buyer = CallingParty(Account { kind: AccountKind::User, id: user });
     step(OrderAction::Cancel, State(app), EntityId(id), buyer, cause).await
 }
 
@@ -63,7 +64,7 @@ async fn ship(
     cause: Cause,
     Body(request): Body<ShipOrder>,
 ) -> Result<impl IntoResponse, ApiError> {
-    require_live(&app.store, party).await?;
+    require_live(&app, party).await?;
     let change = |order: &mut Order, write: &mut Write| {
         let named = own_items(order, party, request.item_ids.as_deref(), OrderAction::Ship)?;
         let shipped = order.take(OrderAction::Ship, named.as_deref()).map_err(refused)?;
@@ -83,7 +84,7 @@ async fn deliver(
     cause: Cause,
     OptionalBody(request): OptionalBody<DeliverOrder>,
 ) -> Result<impl IntoResponse, ApiError> {
-    require_live(&app.store, party).await?;
+    require_live(&app, party).await?;
     let change = |order: &mut Order, write: &mut Write| {
         let named = own_items(order, party, request.item_ids.as_deref(), OrderAction::Deliver)?;
         let delivered = order.take(OrderAction::Deliver, named.as_deref()).map_err(refused)?;
@@ -96,22 +97,18 @@ async fn deliver(
     Ok(Written::changed(order, committed))
 }
 
-async fn require_live(store: &Store, party: CallingParty) -> Result<(), ApiError> {
-    match party {
-        CallingParty::User(user) => live_user(store, user).await.map(drop),
-        CallingParty::Supplier(supplier) => store.get::<Supplier>(supplier).await.map(drop),
+async fn require_live(app: &App, CallingParty(party): CallingParty) -> Result<(), ApiError> {
+    match party.kind {
+        AccountKind::User => live_user(app, party.id).await.map(drop),
+        AccountKind::Supplier => live_supplier(app, party.id).await.map(drop),
     }
 }
 
-fn require_party(order: &Order, party: CallingParty) -> Result<(), ApiError> {
-    match party {
-        CallingParty::User(user) => require_buyer(order, user),
-        CallingParty::Supplier(supplier)
-            if order.items.iter().any(|item| is_of(item, supplier)) =>
-        {
-            Ok(())
-        }
-        CallingParty::Supplier(_) => Err(ApiError::NotFound("order")),
+fn require_party(order: &Order, CallingParty(party): CallingParty) -> Result<(), ApiError> {
+    match party.kind {
+        AccountKind::User => require_buyer(order, party.id),
+        AccountKind::Supplier if order.items.iter().any(|item| is_of(item, party.id)) => Ok(()),
+        AccountKind::Supplier => Err(ApiError::NotFound("order")),
     }
 }
 
@@ -128,11 +125,10 @@ fn own_items(
     action: OrderAction,
 ) -> Result<Option<Vec<String>>, ApiError> {
     require_party(order, party)?;
-    let CallingParty::Supplier(supplier) = party else {
+    let CallingParty(Account { kind: AccountKind::Supplier, id }) = party else {
         return Ok(named.map(<[String]>::to_vec));
     };
-    let (own, foreign): (Vec<_>, Vec<_>) =
-        order.items.iter().partition(|item| is_of(item, supplier));
+    let (own, foreign): (Vec<_>, Vec<_>) = order.items.iter().partition(|item| is_of(item, id));
     if let Some(named) = named {
         if foreign.iter().any(|item| named.contains(&item.item_id)) {
             return Err(ApiError::Forbidden("only the supplier of an item may move it"));

@@ -28,7 +28,7 @@ async fn create(
     Creation { request, once }: Creation<CreateOrder>,
 ) -> Result<Response, ApiError> {
     let make = async {
-        let customer = live_user(&app.store, user).await?;
+        let customer = live_user(&app, user).await?;
         let products = ordered_products(&app.store, &request).await?;
         let attempt = || async {
             let mut write = Write::new(&cause);

@@ -29,7 +29,7 @@ async fn create(
     Creation { request, once }: Creation<CreatePost>,
 ) -> Result<Response, ApiError> {
     let make = async {
-        let author = live_user(&app.store, user).await?;
+        let author = live_user(&app, user).await?;
         let mut write = Write::new(&cause);
         let post = request.into_document(&author, write.moment);
         write.create(&post, &NoSecrets {}, EventType::PostCreated)?;
@@ -72,7 +72,7 @@ async fn update(
         request.apply(post);
         Ok(write.update(post, EventType::PostUpdated)?)
     };
-    live_user(&app.store, user).await?;
+    live_user(&app, user).await?;
     let (post, committed) = app.store.change(&cause, id, change).await?;
     Ok(Written::changed(post, committed))
 }
@@ -88,7 +88,7 @@ async fn delete(
         post.deleted_at = Some(write.moment);
         Ok(write.update(post, EventType::PostDeleted)?)
     };
-    live_user(&app.store, user).await?;
+    live_user(&app, user).await?;
     let (_, committed) = app.store.change(&cause, id, change).await?;
     Ok(Deleted(committed))
 }
@@ -107,7 +107,7 @@ async fn publish(
         post.published_at = Some(write.moment);
         Ok(write.update(post, EventType::PostPublished)?)
     };
-    live_user(&app.store, user).await?;
+    live_user(&app, user).await?;
     let (post, committed) = app.store.change(&cause, id, change).await?;
     Ok(Written::changed(post, committed))
 }

@@ -5,10 +5,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use mongodb::bson::{doc, serialize_to_bson};
 use shared::Id;
-use shared::document::{Product, ProductAction, ProductStatus, Supplier};
+use shared::document::{Product, ProductAction, ProductStatus};
 use shared::event::EventType;
 
-use super::{App, make_once};
+use super::{App, live_supplier, make_once};
 use crate::http::{
     ApiError, Body, CallingSupplier, Creation, Deleted, EntityId, Found, Listed, Query, Written,
 };
@@ -37,7 +37,7 @@ async fn create(
     let make = async {
         let attempt = || async {
             // Read anew each time: the supplier may go while the product is made.
-            let supplier: Supplier = app.store.get(supplier).await?;
+            let supplier = live_supplier(&app, supplier).await?;
             let mut write = Write::new(&cause);
             let product = request.to_document(&supplier, write.moment);
             write.create(&product, &NoSecrets {}, EventType::ProductCreated)?;

@@ -1,6 +1,6 @@
 use axum::Router;
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use mongodb::bson::doc;
@@ -10,6 +10,7 @@ use shared::document::{Document, Product, ProductAction, ProductStatus, Supplier
 use shared::event::EventType;
 
 use super::{App, make_once};
+use crate::auth::{Account, AccountKind};
 use crate::http::{
     ApiError, Body, Creation, Deleted, EntityId, Found, Listed, MaybeCallingSupplier, Query,
     Written,
@@ -93,9 +94,11 @@ async fn update(
     State(app): State<App>,
     EntityId(id): EntityId,
     MaybeCallingSupplier(caller): MaybeCallingSupplier,
+    headers: HeaderMap,
     cause: Cause,
     Body(request): Body<UpdateSupplier>,
 ) -> Result<impl IntoResponse, ApiError> {
+    app.authentication.require_self(Account { kind: AccountKind::Supplier, id }, &headers)?;
     let change = |supplier: &mut Supplier, write: &mut Write| {
         request.apply(supplier);
         Ok(write.update(supplier, EventType::SupplierUpdated)?)
@@ -107,8 +110,10 @@ async fn update(
 async fn delete(
     State(app): State<App>,
     EntityId(id): EntityId,
+    headers: HeaderMap,
     cause: Cause,
 ) -> Result<Deleted, ApiError> {
+    app.authentication.require_self(Account { kind: AccountKind::Supplier, id }, &headers)?;
     let attempt = || remove_with_products(&app.store, &cause, id);
     app.store.until_current(attempt).await.map(Deleted)
 }

@@ -1,6 +1,6 @@
 use axum::Router;
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use mongodb::bson::doc;
@@ -8,6 +8,7 @@ use shared::document::User;
 use shared::event::EventType;
 
 use super::{App, make_once};
+use crate::auth::{Account, AccountKind};
 use crate::http::{ApiError, Body, Creation, Deleted, EntityId, Found, Listed, Query, Written};
 use crate::requests::{CreateUser, Page, UpdateUser};
 use crate::store::{Cause, Order, UserSecrets, Write};
@@ -53,9 +54,11 @@ async fn read(State(app): State<App>, EntityId(id): EntityId) -> Result<Found<Us
 async fn update(
     State(app): State<App>,
     EntityId(id): EntityId,
+    headers: HeaderMap,
     cause: Cause,
     Body(request): Body<UpdateUser>,
 ) -> Result<impl IntoResponse, ApiError> {
+    app.authentication.require_self(Account { kind: AccountKind::User, id }, &headers)?;
     let change = |user: &mut User, write: &mut Write| {
         request.apply(user);
         Ok(write.update(user, EventType::UserUpdated)?)
@@ -67,8 +70,10 @@ async fn update(
 async fn delete(
     State(app): State<App>,
     EntityId(id): EntityId,
+    headers: HeaderMap,
     cause: Cause,
 ) -> Result<Deleted, ApiError> {
+    app.authentication.require_self(Account { kind: AccountKind::User, id }, &headers)?;
     let change = |user: &mut User, write: &mut Write| {
         user.deleted_at = Some(write.moment);
         Ok(write.update(user, EventType::UserDeleted)?)

@@ -2,6 +2,7 @@
 //! [`Store::commit`], and what goes through it carries its events.
 
 mod commit;
+mod credentials;
 mod error;
 mod group;
 mod list;
@@ -28,6 +29,7 @@ use group::Committing;
 use transaction::Transactions;
 
 pub use commit::Attempt;
+pub use credentials::Credentials;
 pub use error::{CommitError, Constraint};
 pub use group::GroupLimits;
 pub use list::{Listing, Order};

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::group::{Hold, Resource};
 use super::write::Action;
 use super::{CommitError, Committed, Constraint, Store, Write};
+use crate::auth::{AccountKind, Authentication};
 use crate::http::ApiError;
 
 pub(super) const COLLECTION: &str = "idempotency_keys";
@@ -47,8 +48,11 @@ struct Stored {
 impl IdempotencyKey {
     /// # Errors
     /// Validation for a key that is given twice, empty, longer than 255 characters or
-    /// not printable ASCII.
-    pub fn from_request(request: &Request) -> Result<Self, ApiError> {
+    /// not printable ASCII; what [`Authentication::caller_if`] fails with.
+    pub fn from_request(
+        request: &Request,
+        authentication: &Authentication,
+    ) -> Result<Self, ApiError> {
         let headers = request.headers();
         let mut keys = headers.get_all(HEADER).iter();
         let Some(key) = keys.next() else {
@@ -61,12 +65,13 @@ impl IdempotencyKey {
                 "expected one key of 1 to 255 printable ASCII characters",
             ));
         }
-        let caller = ["x-user-id", "x-supplier-id"].map(|name| {
-            let value = headers.get(name).and_then(|value| value.to_str().ok());
-            value.unwrap_or_default().trim().to_lowercase()
-        });
+        let caller = |kind| {
+            let id = authentication.caller_if(kind, headers)?;
+            Ok::<_, ApiError>(id.map(|id| id.to_string()).unwrap_or_default())
+        };
+        let (user, supplier) = (caller(AccountKind::User)?, caller(AccountKind::Supplier)?);
         let path = request.uri().path();
-        Ok(Self(Some(format!("{path} {} {key}", caller.join(" ")))))
+        Ok(Self(Some(format!("{path} {user} {supplier} {key}"))))
     }
 }
 

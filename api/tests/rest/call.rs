@@ -40,6 +40,10 @@ impl Call {
         self.header("X-Supplier-ID", id(supplier))
     }
 
+    pub fn token(self, token: &str) -> Self {
+        self.header("Authorization", format!("Bearer {token}"))
+    }
+
     pub fn json(mut self, body: &Value) -> Self {
         self.what = format!("{} {}", self.what, excerpt(&body.to_string()));
         self.request = self.request.json(body);

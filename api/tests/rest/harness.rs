@@ -42,6 +42,17 @@ impl Api {
         Self { server, database }
     }
 
+    /// As [`Api::start`], with settings of its own: `--auth=token` and the like.
+    pub async fn with(settings: &[&str]) -> Self {
+        Self::on_with(Database::fresh().await, settings).await
+    }
+
+    pub async fn on_with(database: Database, settings: &[&str]) -> Self {
+        let server = Server::start_with(&mongodb_url(), &database.name, settings).await;
+        server.until_ready().await;
+        Self { server, database }
+    }
+
     /// A second instance on the same database.
     pub async fn another(&self) -> Server {
         let server = Server::start(&mongodb_url(), &self.database.name).await;
@@ -82,8 +93,12 @@ impl Api {
 
 impl Server {
     pub async fn start(mongodb_url: &str, database: &str) -> Self {
+        Self::start_with(mongodb_url, database, &[]).await
+    }
+
+    pub async fn start_with(mongodb_url: &str, database: &str, settings: &[&str]) -> Self {
         let arguments = ["api", "--mongodb-url", mongodb_url, "--database-name", database];
-        let config = Config::parse_from(arguments);
+        let config = Config::parse_from(arguments.iter().chain(settings));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = Shutdown::new();
@@ -96,6 +111,13 @@ impl Server {
     pub fn call(&self, method: Method, path: impl AsRef<str>) -> Call {
         let url = format!("{}{}", self.address, path.as_ref());
         Call::new(format!("{method} {}", path.as_ref()), self.client.request(method, url))
+    }
+
+    /// One series of /metrics, by its name and labels as they are written there.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let metrics = self.call(Method::GET, "/metrics").await;
+        let value = metrics.text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().unwrap())
     }
 
     pub async fn until_ready(&self) {

@@ -108,7 +108,7 @@ async fn stopping_finishes_what_is_in_flight() {
     server
         .until(hashing, async || {
             let metrics = server.call(Method::GET, "/metrics").await;
-            metrics.text.contains("api_password_hash_waiting 1")
+            metrics.text.contains("api_hash_queue_depth 1")
                 || !database.all("users").await.is_empty()
         })
         .await;
