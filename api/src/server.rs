@@ -50,11 +50,7 @@ pub async fn run(
     )
     .await?;
     let authentication = Authentication::new(&config.auth)?;
-    let passwords = PasswordHashing::start(
-        hash_threads(&config),
-        config.hash_queue,
-        &metrics,
-    )?;
+    let passwords = PasswordHashing::start(hash_threads(&config), config.hash_queue, &metrics)?;
 
     tracing::info!(address = %listener.local_addr()?, database = config.mongodb.database_name,
                    "serving REST");

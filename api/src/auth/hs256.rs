@@ -37,7 +37,8 @@ impl Hs256 {
         if *algorithm != Algorithm::HS256 {
             return Err(Error::from(ErrorKind::InvalidAlgorithm));
         }
-        let mac = Hmac::new_from_slice(key).map_err(|_| Error::from(ErrorKind::InvalidKeyFormat))?;
+        let mac =
+            Hmac::new_from_slice(key).map_err(|_| Error::from(ErrorKind::InvalidKeyFormat))?;
         Ok(Self(mac))
     }
 }

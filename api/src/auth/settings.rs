@@ -18,12 +18,7 @@ pub struct AuthSettings {
     pub auth: AuthMode,
 
     /// Signs the tokens; at least 32 bytes. Needed with API_AUTH=token.
-    #[arg(
-        long,
-        env = "API_TOKEN_SECRET",
-        hide_env_values = true,
-        help_heading = "Authentication"
-    )]
+    #[arg(long, env = "API_TOKEN_SECRET", hide_env_values = true, help_heading = "Authentication")]
     pub token_secret: Option<TokenSecret>,
 
     /// The secret before this one: its tokens stay valid until they expire.
@@ -61,12 +56,7 @@ pub struct AuthSettings {
 
     /// How many proxies stand in front that each add an address to X-Forwarded-For.
     /// 0 ignores the header, which anybody can send.
-    #[arg(
-        long,
-        env = "API_TRUSTED_PROXIES",
-        default_value_t = 0,
-        help_heading = "Authentication"
-    )]
+    #[arg(long, env = "API_TRUSTED_PROXIES", default_value_t = 0, help_heading = "Authentication")]
     pub trusted_proxies: u8,
 }
 

@@ -119,9 +119,7 @@ impl ApiError {
     fn challenge(&self) -> Option<HeaderValue> {
         match self {
             Self::TokenRequired => Some(HeaderValue::from_static("Bearer")),
-            Self::InvalidToken => {
-                Some(HeaderValue::from_static("Bearer error=\"invalid_token\""))
-            }
+            Self::InvalidToken => Some(HeaderValue::from_static("Bearer error=\"invalid_token\"")),
             _ => None,
         }
     }

@@ -116,7 +116,8 @@ impl Server {
     /// One series of /metrics, by its name and labels as they are written there.
     pub async fn metric(&self, series: &str) -> f64 {
         let metrics = self.call(Method::GET, "/metrics").await;
-        let value = metrics.text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        let value =
+            metrics.text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         value.map_or(0.0, |value| value.parse().unwrap())
     }
 

@@ -24,7 +24,10 @@ async fn a_login_answers_a_token() {
             assert_eq!(keys(&body), expected);
             assert_eq!(body["token_type"], "Bearer");
             assert_eq!(body["expires_in"], 3600);
-            assert_eq!((&body["account_type"], &body["account_id"]), (&json!(kind), &document["id"]));
+            assert_eq!(
+                (&body["account_type"], &body["account_id"]),
+                (&json!(kind), &document["id"])
+            );
             assert_eq!(answer.header("cache-control"), Some("no-store"));
         }
         assert_eq!(api.database.snapshot().await, before, "a login writes nothing");

@@ -150,7 +150,16 @@ async fn a_token_that_is_not_ours_is_refused() {
     let expired = signed(Algorithm::HS256, SECRET, &claims(now - 1));
     let unsigned = sound.rsplit_once('.').unwrap().0;
     for token in [
-        none.as_str(), &none_signed, &hs512, &tampered, &forged, &expired, unsigned, "", "a.b.c", "nonsense",
+        none.as_str(),
+        &none_signed,
+        &hs512,
+        &tampered,
+        &forged,
+        &expired,
+        unsigned,
+        "",
+        "a.b.c",
+        "nonsense",
     ] {
         api.refuses(post(token), 401, "INVALID_TOKEN").await;
     }
