@@ -36,6 +36,8 @@ mongodb_launch() {
   )
   # mongod itself takes nothing but a plain file.
   [[ $MONGODB_CONFIG == /dev/null ]] || options+=(--config "$MONGODB_CONFIG")
+  # Lets tests make the server fail on purpose (failCommand).
+  [[ ${MONGODB_TEST_COMMANDS:-} != 1 ]] || options+=(--setParameter enableTestCommands=1)
   launch mongodb "$STACK_SERVERS/$MONGODB_FOLDER/mongod" "${options[@]}"
 }
 
