@@ -3,9 +3,12 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Parser;
+use prometheus::IntGauge;
 use shared::process::{LogSettings, MongoSettings};
 
 use crate::auth::AuthSettings;
+use crate::http::Bounds;
+use crate::http::browsers::Origins;
 use crate::store::GroupLimits;
 
 /// Bytes that one transaction may send: well below what MongoDB takes in a message.
@@ -59,6 +62,28 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(1..=300))]
     pub drain_timeout: u64,
 
+    /// How many requests may be in flight; more are answered 503 with Retry-After.
+    #[arg(long, env = "API_MAX_IN_FLIGHT", default_value_t = 2048,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_in_flight: u32,
+
+    /// Longest time, in seconds, that the body of a request may take to arrive; then it
+    /// is answered 408.
+    #[arg(long, env = "API_BODY_TIMEOUT", default_value_t = 10,
+          value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub body_timeout: u64,
+
+    /// Longest time, in seconds, that a request may take as a whole; then it is answered
+    /// 503 with Retry-After.
+    #[arg(long, env = "API_REQUEST_TIMEOUT", default_value_t = 30,
+          value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub request_timeout: u64,
+
+    /// Origins whose pages may call from a browser, separated by commas, or *. Without
+    /// it none may.
+    #[arg(long, env = "API_CORS_ORIGINS")]
+    pub cors_origins: Option<Origins>,
+
     #[command(flatten)]
     pub auth: AuthSettings,
 
@@ -82,6 +107,15 @@ impl Config {
             queue_bytes: QUEUE_BYTES,
             in_flight: usize::from(self.group_commit_in_flight),
         }
+    }
+
+    pub fn bounds(&self, in_flight: IntGauge) -> Bounds {
+        Bounds::new(
+            self.max_in_flight as usize,
+            Duration::from_secs(self.body_timeout),
+            Duration::from_secs(self.request_timeout),
+            in_flight,
+        )
     }
 
     pub fn drain_timeout(&self) -> Duration {

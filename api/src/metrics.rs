@@ -1,6 +1,7 @@
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, Result,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Result,
 };
 
 /// From half a millisecond to ten seconds: what a request or a commit can take.
@@ -13,7 +14,10 @@ const WRITES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 /// What the API tells Prometheus.
 #[derive(Clone)]
 pub struct Metrics {
+    pub requests: IntCounterVec,
     pub request_seconds: HistogramVec,
+    pub requests_in_flight: IntGauge,
+    pub transaction_retries: IntCounter,
     pub commit_seconds: Histogram,
     pub commit_failures: IntCounterVec,
     pub commit_group_size: Histogram,
@@ -28,15 +32,36 @@ impl Metrics {
     /// Where a name is registered twice.
     pub fn register(registry: &Registry) -> Result<Self> {
         Ok(Self {
+            requests: add(
+                registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "http_requests_total",
+                        "Requests that were answered, by method, route and status.",
+                    ),
+                    &["method", "route", "status"],
+                )?,
+            )?,
             request_seconds: add(
                 registry,
                 HistogramVec::new(
                     histogram(
-                        "api_request_seconds",
+                        "http_request_duration_seconds",
                         &SECONDS,
                         "Time from a request's first byte to its answer, in seconds, by method, route and status.",
                     ),
                     &["method", "route", "status"],
+                )?,
+            )?,
+            requests_in_flight: add(
+                registry,
+                IntGauge::new("http_requests_in_flight", "Number of requests being answered.")?,
+            )?,
+            transaction_retries: add(
+                registry,
+                IntCounter::new(
+                    "api_transaction_retries_total",
+                    "MongoDB transactions that were begun again, after a write conflict or a lost server.",
                 )?,
             )?,
             commit_seconds: add(

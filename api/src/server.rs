@@ -11,12 +11,14 @@ use prometheus::Registry;
 use prometheus::process_collector::ProcessCollector;
 use shared::process::{Dependency, Failure, Health, RetryPolicy, Shutdown, ops_router, retry};
 use tokio::net::TcpListener;
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
 use crate::Config;
 use crate::auth::Authentication;
-use crate::http::{ApiError, observe};
+use crate::http::browsers::{cors, protections};
+use crate::http::{ApiError, bound, observe};
 use crate::metrics::Metrics;
 use crate::password::PasswordHashing;
 use crate::routes::{self, App};
@@ -56,9 +58,11 @@ pub async fn run(
                    "serving REST");
     let watch = tokio::spawn(watch_mongodb(store.clone(), mongodb, shutdown.clone()));
     let app = App { store, passwords, health: health.clone(), authentication };
-    let app = router(app, metrics).merge(
-        ops_router(health.clone(), registry).method_not_allowed_fallback(method_not_allowed),
-    );
+    let ops = ops_router(health.clone(), registry).method_not_allowed_fallback(method_not_allowed);
+    let mut app = router(app, metrics, &config).merge(ops);
+    for protection in protections() {
+        app = app.layer(protection);
+    }
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let stopping = shutdown.clone();
     let drained = async move {
@@ -84,8 +88,10 @@ fn hash_threads(config: &Config) -> usize {
 }
 
 /// REST with what surrounds every request; outermost last.
-fn router(app: App, metrics: Metrics) -> Router {
+fn router(app: App, metrics: Metrics, config: &Config) -> Router {
     let request_id = HeaderName::from_static("x-request-id");
+    let bounds = config.bounds(metrics.requests_in_flight.clone());
+    let cors = config.cors_origins.as_ref().map(cors);
     routes::rest(&app.authentication)
         .layer(from_fn_with_state(app.clone(), require_database))
         .fallback(|| async { ApiError::NotFound("path") })
@@ -95,6 +101,8 @@ fn router(app: App, metrics: Metrics) -> Router {
         .layer(CatchPanicLayer::custom(|_| {
             ApiError::internal("a handler panicked").into_response()
         }))
+        .layer(from_fn_with_state(bounds, bound))
+        .layer(option_layer(cors))
         .layer(from_fn_with_state(metrics, observe))
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
         .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))

@@ -41,6 +41,13 @@ pub enum ApiError {
     AlreadyAnswered,
     #[error("too many requests")]
     RateLimited { retry_after_seconds: u64 },
+    /// More requests are in flight than the limit.
+    #[error("too many requests are in flight, try again")]
+    Overloaded,
+    #[error("the request took too long: read before you repeat a write")]
+    TimedOut,
+    #[error("the body took too long to arrive")]
+    BodyTimeout,
     #[error("the method is not allowed here")]
     MethodNotAllowed,
     #[error("the request is larger than the limit")]
@@ -99,6 +106,10 @@ impl ApiError {
             Self::VersionConflict(_) => (StatusCode::CONFLICT, "VERSION_CONFLICT"),
             Self::AlreadyAnswered => (StatusCode::SERVICE_UNAVAILABLE, "INTERNAL_ERROR"),
             Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
+            Self::Overloaded | Self::TimedOut => {
+                (StatusCode::SERVICE_UNAVAILABLE, "INTERNAL_ERROR")
+            }
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "VALIDATION_ERROR"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "VALIDATION_ERROR"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "VALIDATION_ERROR"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "VALIDATION_ERROR"),
@@ -110,7 +121,10 @@ impl ApiError {
     fn retry_after_seconds(&self) -> Option<u64> {
         match self {
             Self::RateLimited { retry_after_seconds } => Some(*retry_after_seconds),
-            Self::Unavailable { .. } | Self::AlreadyAnswered => Some(1),
+            Self::Unavailable { .. }
+            | Self::AlreadyAnswered
+            | Self::Overloaded
+            | Self::TimedOut => Some(1),
             _ => None,
         }
     }

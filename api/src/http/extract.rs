@@ -5,11 +5,15 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use garde::Validate;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use shared::Id;
+use tokio::time::timeout_at;
 
-use super::objects::ObjectsOnly;
-use super::{ApiError, Details};
+use super::ApiError;
+use super::bounds::BodyDeadline;
+use super::reading::{finish, read_body, read_query};
 use crate::auth::Authentication;
+use crate::requests::Page;
 use crate::store::{IdempotencyKey, Once};
 
 /// A JSON body that was parsed and keeps every rule of its type.
@@ -24,8 +28,9 @@ pub struct Creation<T> {
 /// As [`Body`], where sending none is the same as sending `{}`.
 pub struct OptionalBody<T>(pub T);
 
-/// A query string that was parsed and keeps every rule of its type.
-pub struct Query<T>(pub T);
+/// The query of a list: its page and what is wanted of it, each with every rule of its
+/// type.
+pub struct Query<T>(pub Page, pub T);
 
 /// The `{id}` of the path. A malformed id names nothing: 404.
 pub struct EntityId(pub Id);
@@ -39,7 +44,8 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         require_json(request.headers())?;
-        parse_json(&read(request, state).await?).map(Self)
+        let bytes = read(request, state).await?;
+        read_body(&parse_tree(&bytes)?, bytes.len()).map(Self)
     }
 }
 
@@ -55,8 +61,9 @@ where
         require_json(request.headers())?;
         let key = IdempotencyKey::from_request(&request, &Authentication::from_ref(state))?;
         let bytes = read(request, state).await?;
-        let request = parse_json(&bytes)?;
-        let once = Once::new(key, &bytes)?;
+        let tree = parse_tree(&bytes)?;
+        let request = read_body(&tree, bytes.len())?;
+        let once = Once::new(key, tree);
         Ok(Self { request, once })
     }
 }
@@ -72,10 +79,10 @@ where
         let json = require_json(request.headers());
         let bytes = read(request, state).await?;
         if bytes.is_empty() {
-            return parse_json(b"{}").map(Self);
+            return read_body(&Value::Object(serde_json::Map::new()), 0).map(Self);
         }
         json?;
-        parse_json(&bytes).map(Self)
+        read_body(&parse_tree(&bytes)?, bytes.len()).map(Self)
     }
 }
 
@@ -87,9 +94,11 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let query = parts.uri.query().unwrap_or_default();
-        let pairs = form_urlencoded::parse(query.as_bytes());
-        parse(serde_urlencoded::Deserializer::new(pairs)).map(Self)
+        let tree = query_tree(parts.uri.query().unwrap_or_default());
+        let (page, mut details) = read_query(&tree);
+        let (wanted, more) = read_query(&tree);
+        details.extend(more);
+        finish(page.zip(wanted), details).map(|(page, wanted)| Self(page, wanted))
     }
 }
 
@@ -104,21 +113,16 @@ impl<S: Send + Sync> FromRequestParts<S> for EntityId {
     }
 }
 
-/// serde reports a missing field at its parent: the name is in the message. Where the
-/// text is no JSON at all there is no field to name.
-fn failing_field(path: &str, problem: &str) -> String {
-    let parent = if matches!(path, "." | "?") { "" } else { path };
-    let missing = problem.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
-    match (parent, missing) {
-        ("", None) => "body".to_owned(),
-        (parent, None) => parent.to_owned(),
-        ("", Some((field, _))) => field.to_owned(),
-        (parent, Some((field, _))) => format!("{parent}.{field}"),
-    }
-}
-
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
+    let deadline = request.extensions().get::<BodyDeadline>().copied();
+    let body = Bytes::from_request(request, state);
+    let body = match deadline {
+        Some(BodyDeadline(deadline)) => {
+            timeout_at(deadline, body).await.map_err(|_| ApiError::BodyTimeout)?
+        }
+        None => body.await,
+    };
+    body.map_err(|rejection: BytesRejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             ApiError::TooLarge
         } else {
@@ -138,51 +142,31 @@ fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
     if json { Ok(()) } else { Err(ApiError::UnsupportedMediaType) }
 }
 
-fn parse_json<T>(bytes: &[u8]) -> Result<T, ApiError>
-where
-    T: DeserializeOwned + Validate<Context = ()>,
-{
+/// The body as a tree. Where it is no JSON there is mostly no field to name.
+fn parse_tree(bytes: &[u8]) -> Result<Value, ApiError> {
     // serde_json checks only the strings that are read, not those of ignored fields.
     let text = std::str::from_utf8(bytes)
         .map_err(|_| ApiError::invalid("body", "the body is not UTF-8"))?;
     let mut json = serde_json::Deserializer::from_str(text);
-    let value = parse(ObjectsOnly(&mut json))?;
-    json.end().map_err(|error| ApiError::invalid("body", error.to_string()))?;
-    Ok(value)
-}
-
-fn parse<'de, T, D>(input: D) -> Result<T, ApiError>
-where
-    D: serde::Deserializer<'de>,
-    D::Error: std::fmt::Display,
-    T: DeserializeOwned + Validate<Context = ()>,
-{
-    let value: T = serde_path_to_error::deserialize(input).map_err(|error| {
+    let tree = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        let problem = error.into_inner().to_string();
-        ApiError::invalid(failing_field(&path, &problem), problem)
+        let field = if matches!(path.as_str(), "." | "?") { "body".to_owned() } else { path };
+        ApiError::invalid(field, error.into_inner().to_string())
     })?;
-    value.validate().map_err(|report| {
-        let broken = report.iter().map(|(path, error)| (path.to_string(), error.to_string()));
-        ApiError::Validation(broken.collect::<Details>())
-    })?;
-    Ok(value)
+    json.end().map_err(|error| ApiError::invalid("body", error.to_string()))?;
+    Ok(tree)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_the_field_that_is_missing_or_wrong() {
-        for (path, problem, field) in [
-            (".", "missing field `email` at line 1 column 2", "email"),
-            ("company_info", "missing field `legal_name`", "company_info.legal_name"),
-            ("variants.red.quantity", "invalid type: string", "variants.red.quantity"),
-            ("?", "EOF while parsing an object", "body"),
-            (".", "expected value", "body"),
-        ] {
-            assert_eq!(failing_field(path, problem), field);
+/// The query as a tree of texts. Of a parameter that is given twice it is unclear which
+/// one counts: it is a list, which no parameter is.
+fn query_tree(query: &str) -> Value {
+    let mut tree = serde_json::Map::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let value = Value::String(value.into_owned());
+        match tree.get_mut(&*name) {
+            Some(first) => *first = Value::Array(vec![first.take(), value]),
+            None => drop(tree.insert(name.into_owned(), value)),
         }
     }
+    Value::Object(tree)
 }

@@ -1,15 +1,18 @@
 //! The edge: what comes in is parsed into types or refused, what goes out is one
 //! envelope.
 
+mod bounds;
+pub(crate) mod browsers;
 mod errors;
 mod extract;
 pub(crate) mod identity;
 mod listed;
-mod objects;
 mod observe;
 mod precondition;
+mod reading;
 mod respond;
 
+pub use bounds::{Bounds, bound};
 pub use errors::{ApiError, Details};
 pub use extract::{Body, Creation, EntityId, OptionalBody, Query};
 pub use identity::{CallingParty, CallingSupplier, CallingUser, MaybeCallingSupplier};

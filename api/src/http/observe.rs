@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -23,10 +23,9 @@ pub async fn observe(State(metrics): State<Metrics>, request: Request, next: Nex
 
     let elapsed = started.elapsed();
     let status = response.status();
-    metrics
-        .request_seconds
-        .with_label_values(&[method.as_str(), &route, status.as_str()])
-        .observe(elapsed.as_secs_f64());
+    let labels = [method_label(&method), &route, status.as_str()];
+    metrics.requests.with_label_values(&labels).inc();
+    metrics.request_seconds.with_label_values(&labels).observe(elapsed.as_secs_f64());
     tracing::info!(
         %method,
         route,
@@ -38,6 +37,20 @@ pub async fn observe(State(metrics): State<Metrics>, request: Request, next: Nex
         "request"
     );
     response
+}
+
+/// Clients may invent methods; they may not invent series.
+fn method_label(method: &Method) -> &str {
+    match *method {
+        Method::GET
+        | Method::POST
+        | Method::PATCH
+        | Method::DELETE
+        | Method::PUT
+        | Method::HEAD
+        | Method::OPTIONS => method.as_str(),
+        _ => "other",
+    }
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {

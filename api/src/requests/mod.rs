@@ -14,7 +14,7 @@ mod user;
 pub use login::Login;
 pub use order::CreateOrder;
 pub use order_step::{CancelOrder, DeliverOrder, ShipOrder};
-pub use page::{Cursor, ListOrders, ListPosts, ListProducts, Page};
+pub use page::{Cursor, ListAll, ListOrders, ListPosts, ListProducts, Page};
 pub use post::{CreatePost, UpdatePost};
 pub use product::{CreateProduct, UpdateProduct};
 pub use supplier::{CreateSupplier, UpdateSupplier};

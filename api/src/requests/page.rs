@@ -67,6 +67,10 @@ fn default_limit() -> u32 {
     20
 }
 
+/// For lists that have no filter.
+#[derive(Debug, Deserialize, Validate)]
+pub struct ListAll {}
+
 #[derive(Debug, Deserialize, Validate)]
 pub struct ListProducts {
     #[serde(default, deserialize_with = "comma_separated")]

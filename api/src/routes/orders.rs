@@ -12,7 +12,7 @@ use shared::event::EventType;
 
 use super::{App, live_user, make_once};
 use crate::http::{ApiError, CallingUser, Creation, EntityId, Found, Listed, Query, Written};
-use crate::requests::{CreateOrder, ListOrders, Page};
+use crate::requests::{CreateOrder, ListOrders};
 use crate::store::{
     Attempt, Cause, CommitError, Constraint, NoSecrets, Order as ListOrder, Store, Write,
 };
@@ -61,8 +61,7 @@ async fn list(
     State(app): State<App>,
     uri: Uri,
     CallingUser(user): CallingUser,
-    Query(page): Query<Page>,
-    Query(wanted): Query<ListOrders>,
+    Query(page, wanted): Query<ListOrders>,
 ) -> Result<Listed<Order>, ApiError> {
     let mut filter = doc! { "customer.user_id": user };
     if !wanted.status.is_empty() {

@@ -12,7 +12,7 @@ use super::{App, live_user, make_once};
 use crate::http::{
     ApiError, Body, CallingUser, Creation, Deleted, EntityId, Found, Listed, Query, Written,
 };
-use crate::requests::{CreatePost, ListPosts, Page, UpdatePost};
+use crate::requests::{CreatePost, ListPosts, UpdatePost};
 use crate::store::{Cause, NoSecrets, Order, Write};
 
 pub fn routes() -> Router<App> {
@@ -43,8 +43,7 @@ async fn create(
 async fn list(
     State(app): State<App>,
     uri: Uri,
-    Query(page): Query<Page>,
-    Query(wanted): Query<ListPosts>,
+    Query(page, wanted): Query<ListPosts>,
 ) -> Result<Listed<Post>, ApiError> {
     let mut filter = doc! { "published_at": { "$ne": null }, "deleted_at": null };
     if let Some(author) = wanted.author_id {

@@ -12,7 +12,7 @@ use super::{App, live_supplier, make_once};
 use crate::http::{
     ApiError, Body, CallingSupplier, Creation, Deleted, EntityId, Found, Listed, Query, Written,
 };
-use crate::requests::{CreateProduct, ListProducts, Page, UpdateProduct};
+use crate::requests::{CreateProduct, ListProducts, UpdateProduct};
 use crate::store::{Cause, NoSecrets, Order, Write};
 
 pub fn routes() -> Router<App> {
@@ -55,8 +55,7 @@ async fn create(
 async fn list(
     State(app): State<App>,
     uri: Uri,
-    Query(page): Query<Page>,
-    Query(wanted): Query<ListProducts>,
+    Query(page, wanted): Query<ListProducts>,
 ) -> Result<Listed<Product>, ApiError> {
     let mut filter = doc! { "status": { "$ne": ProductStatus::Deleted.as_str() } };
     if !wanted.status.is_empty() {

@@ -15,7 +15,7 @@ use crate::http::{
     ApiError, Body, Creation, Deleted, EntityId, Found, Listed, MaybeCallingSupplier, Query,
     Written,
 };
-use crate::requests::{CreateSupplier, Page, UpdateSupplier};
+use crate::requests::{CreateSupplier, ListAll, UpdateSupplier};
 use crate::store::{
     Attempt, BankingInfo, Cause, Committed, Listing, Order, Store, SupplierSecrets, Write,
 };
@@ -72,7 +72,7 @@ async fn create(
 async fn list(
     State(app): State<App>,
     uri: Uri,
-    Query(page): Query<Page>,
+    Query(page, ListAll {}): Query<ListAll>,
 ) -> Result<Listed<Answer>, ApiError> {
     let Listing { documents, next } = app.store.list(doc! {}, Order::ById, page).await?;
     let documents = documents.into_iter().map(Answer::to_anybody).collect();

@@ -10,7 +10,7 @@ use shared::event::EventType;
 use super::{App, make_once};
 use crate::auth::{Account, AccountKind};
 use crate::http::{ApiError, Body, Creation, Deleted, EntityId, Found, Listed, Query, Written};
-use crate::requests::{CreateUser, Page, UpdateUser};
+use crate::requests::{CreateUser, ListAll, UpdateUser};
 use crate::store::{Cause, Order, UserSecrets, Write};
 
 pub fn routes() -> Router<App> {
@@ -39,7 +39,7 @@ async fn create(
 async fn list(
     State(app): State<App>,
     uri: Uri,
-    Query(page): Query<Page>,
+    Query(page, ListAll {}): Query<ListAll>,
 ) -> Result<Listed<User>, ApiError> {
     app.store
         .list(doc! { "deleted_at": null }, Order::ById, page)

@@ -68,7 +68,11 @@ impl Store {
         options.write_concern = Some(WriteConcern::majority());
         let client = Client::with_options(options)?;
         let database = client.database(&settings.database_name);
-        let transactions = Transactions { client: client.clone(), database: database.clone() };
+        let transactions = Transactions {
+            client: client.clone(),
+            database: database.clone(),
+            retries: metrics.transaction_retries.clone(),
+        };
         Ok(Self {
             committing: Committing::start(transactions, groups, timeout, metrics.clone()),
             client,

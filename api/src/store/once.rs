@@ -6,6 +6,7 @@
 use axum::extract::Request;
 use mongodb::bson::{Document as Fields, doc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -76,21 +77,17 @@ impl IdempotencyKey {
 }
 
 impl Once {
-    /// # Errors
-    /// Validation where the body is no JSON.
-    pub fn new(key: IdempotencyKey, body: &[u8]) -> Result<Self, ApiError> {
+    pub fn new(key: IdempotencyKey, mut body: Value) -> Self {
         let Some(id) = key.0 else {
-            return Ok(Self(None));
+            return Self(None);
         };
-        let mut body: serde_json::Value = serde_json::from_slice(body)
-            .map_err(|error| ApiError::invalid("body", error.to_string()))?;
         // A plain hash of the password would be a way around the slow one.
         if let Some(fields) = body.as_object_mut() {
             fields.remove("password");
         }
         let digest = Sha256::digest(body.to_string());
         let fingerprint = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self(Some(Named { id, fingerprint })))
+        Self(Some(Named { id, fingerprint }))
     }
 }
 

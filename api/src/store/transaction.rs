@@ -13,12 +13,14 @@ use mongodb::bson::{Document as Fields, RawDocumentBuf, doc};
 use mongodb::error::{Error, Result};
 use mongodb::options::WriteConcern;
 use mongodb::{Client, ClientSession, Database};
+use prometheus::IntCounter;
 
 /// Runs transactions on one database. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Transactions {
     pub client: Client,
     pub database: Database,
+    pub retries: IntCounter,
 }
 
 impl Transactions {
@@ -56,8 +58,13 @@ impl Transactions {
         session
             .start_transaction()
             .write_concern(WriteConcern::majority())
-            .and_run((self, writes, committing), |session, (engine, writes, committing)| {
+            .and_run((self, writes, committing, false), |session, context| {
+                let (engine, writes, committing, begun) = context;
                 Box::pin(async move {
+                    // The driver runs this again until the transaction is through.
+                    if std::mem::replace(begun, true) {
+                        engine.retries.inc();
+                    }
                     committing.store(false, Ordering::Relaxed);
                     engine.apply(session, writes).await?;
                     committing.store(true, Ordering::Relaxed);

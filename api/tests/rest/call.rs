@@ -57,6 +57,13 @@ impl Call {
     }
 }
 
+impl Call {
+    /// For a request that may stay without an answer.
+    pub fn into_request(self) -> RequestBuilder {
+        self.request
+    }
+}
+
 impl IntoFuture for Call {
     type Output = Answer;
     type IntoFuture = BoxFuture<'static, Answer>;

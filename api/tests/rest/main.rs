@@ -20,10 +20,15 @@ mod harness;
 mod proxy;
 
 mod accounts;
+mod at_once;
+mod bounds;
+mod browsers;
 mod cursors;
 mod envelope;
+mod failover;
 mod groups;
 mod idempotency;
+mod killed;
 mod legacy;
 mod life;
 mod limits;

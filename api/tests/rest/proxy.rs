@@ -1,16 +1,22 @@
 //! A way to MongoDB that can be cut and mended, as the network does.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::database::mongodb_url;
 
+/// In the bytes of the command that commits.
+const COMMIT: &[u8] = b"commitTransaction";
+
 pub struct Proxy {
     address: SocketAddr,
     open: watch::Sender<bool>,
+    withholds: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -18,12 +24,14 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (open, way) = watch::channel(true);
+        let withholds = Arc::new(AtomicBool::new(false));
+        let withheld = withholds.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(client, way.clone()));
+                tokio::spawn(forward(client, way.clone(), withheld.clone()));
             }
         });
-        Self { address, open }
+        Self { address, open, withholds }
     }
 
     /// Direct, or the driver would find its own way past us.
@@ -36,21 +44,51 @@ impl Proxy {
         self.open.send_replace(false);
     }
 
+    /// From now on MongoDB is told to commit, and nobody hears that it did.
+    pub fn withhold_commits(&self) {
+        self.withholds.store(true, Ordering::SeqCst);
+    }
+
     pub fn mend(&self) {
         self.open.send_replace(true);
     }
 }
 
-async fn forward(mut client: TcpStream, mut way: watch::Receiver<bool>) {
+async fn forward(
+    mut client: TcpStream,
+    mut way: watch::Receiver<bool>,
+    withholds: Arc<AtomicBool>,
+) {
     let url = mongodb_url();
     let server = url.trim_start_matches("mongodb://").split('/').next().unwrap().to_owned();
-    let forwarding = async {
-        let mut server = TcpStream::connect(server).await.unwrap();
-        // Either side may hang up at any time: that is no failure of ours.
-        let _ = copy_bidirectional(&mut client, &mut server).await;
-    };
+    let mut server = TcpStream::connect(server).await.unwrap();
+    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+        (client.split(), server.split());
+    let withheld = AtomicBool::new(false);
+    let up = pass(&mut from_client, &mut to_server, |bytes| {
+        if withholds.load(Ordering::SeqCst) && bytes.windows(COMMIT.len()).any(|at| at == COMMIT) {
+            withheld.store(true, Ordering::SeqCst);
+        }
+        true
+    });
+    let down = pass(&mut from_server, &mut to_client, |_| !withheld.load(Ordering::SeqCst));
     tokio::select! {
         _ = way.wait_for(|open| !open) => {}
-        () = forwarding => {}
+        () = up => {}
+        () = down => {}
+    }
+}
+
+/// Passes on what `may_pass`, until either side hangs up, which it may do at any time.
+async fn pass(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    may_pass: impl Fn(&[u8]) -> bool,
+) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        if may_pass(&buffer[..length]) && to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
     }
 }

@@ -67,5 +67,9 @@ async fn metrics_count_requests_by_route() {
     for wanted in ["route=\"/users/{id}\",status=\"200\"", "route=\"/users/{id}\",status=\"404\""] {
         assert!(metrics.text.contains(wanted), "{wanted} is not in {}", metrics.text);
     }
+    for series in ["http_requests_total", "http_request_duration_seconds_count"] {
+        let labels = "{method=\"GET\",route=\"/users/{id}\",status=\"200\"}";
+        assert_eq!(api.server.metric(&format!("{series}{labels}")).await, 1.0, "{series}");
+    }
     assert!(!metrics.text.contains(id(&user)) && !metrics.text.contains("/nobody/knows"));
 }
