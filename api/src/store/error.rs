@@ -18,8 +18,10 @@ pub enum Constraint {
 }
 
 impl Constraint {
+    /// The key first: a request that is repeated is told so before it is told that what it
+    /// asks for, an e-mail address say, is taken by itself.
     pub const ALL: [Self; 4] =
-        [Self::UserEmail, Self::SupplierEmail, Self::OrderNumber, Self::IdempotencyKey];
+        [Self::IdempotencyKey, Self::UserEmail, Self::SupplierEmail, Self::OrderNumber];
 
     /// The name of its index, by which the server's error message tells it.
     pub fn index_name(self) -> &'static str {

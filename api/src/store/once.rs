@@ -130,7 +130,7 @@ impl Write {
         };
         let key = (&key).try_into().map_err(CommitError::internal)?;
         let claim = Resource::Unique(Constraint::IdempotencyKey, named.id.clone());
-        self.hold(claim, Hold::Exclusive);
+        self.resources.insert(0, (claim, Hold::Exclusive));
         // First of all, so that a repeated request meets its key before anything else
         // that it would repeat, such as an e-mail address.
         self.operations.insert(

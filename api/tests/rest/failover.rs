@@ -63,11 +63,6 @@ async fn a_failover_in_a_transaction_is_one_success_for_the_client() {
             doc! { "errorCode": NOT_WRITABLE_PRIMARY, "errorLabels": ["RetryableWriteError"] },
         ),
         ("commitTransaction", doc! { "closeConnection": true }),
-        // ShutdownInProgress: committed here, and not yet by the majority.
-        (
-            "commitTransaction",
-            doc! { "writeConcernError": { "code": 91, "errmsg": "shutting down" } },
-        ),
     ] {
         failing.fail_once(command, failure).await;
         failing.one_success().await;
