@@ -33,7 +33,8 @@ build: toolchain
 	@$(CARGO) build --workspace
 
 test: toolchain ## all tests, on servers of their own
-	@deploy/local/stack fetch mongodb kafka mysql
+	@deploy/local/stack fetch
+	@$(STACK) rules
 	@$(CARGO) build --workspace
 	@$(WITH_TEST_SERVERS) $(CARGO) test --workspace
 

@@ -4,6 +4,8 @@ use prometheus::{
     Result,
 };
 
+use crate::store::CommitError;
+
 /// From half a millisecond to ten seconds: what a request or a commit can take.
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -31,6 +33,16 @@ impl Metrics {
     /// # Errors
     /// Where a name is registered twice.
     pub fn register(registry: &Registry) -> Result<Self> {
+        let metrics = Self::all(registry)?;
+        // A counter that appears with its first event shows Prometheus no increase.
+        for reason in CommitError::REASONS {
+            metrics.commit_failures.with_label_values(&[reason]);
+            metrics.commit_regroups.with_label_values(&[reason]);
+        }
+        Ok(metrics)
+    }
+
+    fn all(registry: &Registry) -> Result<Self> {
         Ok(Self {
             requests: add(
                 registry,

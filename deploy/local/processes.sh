@@ -27,13 +27,13 @@ launch_process() {
   launch "$1" "$binary"
 }
 
-# GET /ready answers 200. By hand, so that curl need not be there.
-says_ready() { timeout 3 bash -c "$SAYS_READY" ready "$1" 2>/dev/null; }
+# says_ready PORT [PATH]: GET /ready, or PATH, answers 200. By hand, so that curl need not be there.
+says_ready() { timeout 3 bash -c "$SAYS_READY" ready "$1" "${2:-/ready}" 2>/dev/null; }
 
 # shellcheck disable=SC2016 # expanded by the inner bash
 SAYS_READY='
   exec 3<>"/dev/tcp/127.0.0.1/$1"
-  printf "GET /ready HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n" >&3
+  printf "GET $2 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n" >&3
   read -r _ code _ <&3
   cat <&3 >/dev/null # else the server would log a connection that was reset
   [[ $code == 200 ]]'

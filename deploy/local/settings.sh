@@ -9,6 +9,8 @@ SETTINGS=(
   "API_PORT|8000|api"
   "RELAY_PORT|9101|relay: health and metrics"
   "PROJECTOR_PORT|9102|projector: health and metrics"
+  "PROMETHEUS_PORT|9090|Prometheus"
+  "PROMETHEUS_SCRAPE_INTERVAL|5s|how often it asks our three processes for their metrics"
   "DATABASE_NAME|social_commerce|MongoDB database"
   "KAFKA_CLIENT_ID|social-commerce|client.id of our processes"
   "KAFKA_GROUP_ID|mysql-analytics|consumer group of the projector"
@@ -106,6 +108,7 @@ MYSQL_SOCKET=$(mysql_socket)
 API_URL=http://127.0.0.1:$API_PORT
 RELAY_URL=http://127.0.0.1:$RELAY_PORT
 PROJECTOR_URL=http://127.0.0.1:$PROJECTOR_PORT
+PROMETHEUS_URL=http://127.0.0.1:$PROMETHEUS_PORT
 API_ADDR=127.0.0.1:$API_PORT
 RELAY_ADDR=127.0.0.1:$RELAY_PORT
 PROJECTOR_ADDR=127.0.0.1:$PROJECTOR_PORT

@@ -85,6 +85,22 @@ pub enum Reason {
 }
 
 impl Reason {
+    pub const ALL: [Self; 13] = [
+        Self::NoKey,
+        Self::NoValue,
+        Self::InvalidUtf8,
+        Self::NotJson,
+        Self::NotAnEnvelope,
+        Self::UnknownEventType,
+        Self::WrongTopic,
+        Self::InvalidId,
+        Self::InvalidTimestamp,
+        Self::InvalidVersion,
+        Self::InvalidData,
+        Self::Refused,
+        Self::OrderNumberTaken,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoKey => "no_key",

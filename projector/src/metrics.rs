@@ -1,7 +1,9 @@
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
+use shared::event::Domain;
 
+use crate::decode::Reason;
 use crate::lag::{Freshness, Lag};
 
 /// Seconds. From a lone event over the loopback to an outage.
@@ -87,6 +89,7 @@ impl Metrics {
             )?,
             lag: Lag::new(consumer_lag.clone()),
         };
+        metrics.begin_at_zero();
         registry.register(Box::new(consumer_lag))?;
         registry.register(Box::new(Freshness::new(metrics.lag.clone())?))?;
         registry.register(Box::new(metrics.applied.clone()))?;
@@ -97,5 +100,18 @@ impl Metrics {
         registry.register(Box::new(metrics.apply_seconds.clone()))?;
         registry.register(Box::new(metrics.end_to_end_latency.clone()))?;
         Ok(metrics)
+    }
+    /// A counter that first appears with its first event shows Prometheus no increase,
+    /// and an alert on it would sleep through that one.
+    fn begin_at_zero(&self) {
+        for domain in Domain::ALL {
+            self.applied.with_label_values(&[domain.topic()]);
+        }
+        for reason in Reason::ALL {
+            self.dead_letters.with_label_values(&[reason.as_str()]);
+        }
+        for cause in ["away", "busy"] {
+            self.retries.with_label_values(&[cause]);
+        }
     }
 }

@@ -80,6 +80,10 @@ fn resume(relay: &Relay, checkpoint: &Checkpoint) {
     tracing::info!(published, "resuming from the checkpoint");
 }
 
+/// Why a sweep is needed, as [`standing`] says it.
+pub const SWEEP_REASONS: [&str; 4] =
+    [NO_CHECKPOINT, OTHER_DATABASE, "recovery_interrupted", "rewound"];
+
 /// No server, but waited for like one, once it turns out to stand in the way.
 pub const FORMER_DIVISION: &str = "former_division";
 const OTHER_DATABASE: &str = "other_database";

@@ -25,6 +25,9 @@ pub enum TransactionError {
 }
 
 impl TransactionError {
+    /// All that [`Self::reason`] can answer.
+    pub const REASONS: [&str; 5] = ["refused", "aborted", "fenced", "producer_lost", "shutdown"];
+
     /// The label of `relay_publish_failures_total`.
     pub fn reason(&self) -> &'static str {
         match self {

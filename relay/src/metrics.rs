@@ -4,7 +4,10 @@ use prometheus::{
 };
 use shared::event::Domain;
 
+use crate::begin::SWEEP_REASONS;
+use crate::failure::TransactionError;
 use crate::lag::Lag;
+use crate::tail::LOST_REASONS;
 
 /// What the relay counts. The gauges are computed when scraped: see [`Lag`].
 #[derive(Debug, Clone)]
@@ -70,9 +73,16 @@ impl Metrics {
     }
 
     fn register_all(&self, registry: &Registry) -> Result<(), prometheus::Error> {
-        // From the start, so that a rate over the first event can be computed.
+        // From the start: a counter that appears with its first event shows no increase,
+        // and an alert on it would sleep through that one.
         for domain in Domain::ALL {
             self.published.with_label_values(&[domain.topic()]);
+        }
+        for reason in TransactionError::REASONS {
+            self.publish_failures.with_label_values(&[reason]);
+        }
+        for reason in LOST_REASONS.iter().chain(&SWEEP_REASONS) {
+            self.token_lost.with_label_values(&[reason]);
         }
         registry.register(Box::new(self.lag.clone()))?;
         for counters in [&self.published, &self.publish_failures, &self.token_lost] {

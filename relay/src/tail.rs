@@ -45,6 +45,17 @@ impl From<Error> for TailError {
     }
 }
 
+/// Why a place in the stream was given up, as this file says it.
+pub const LOST_REASONS: [&str; 7] = [
+    "history_lost",
+    "not_found",
+    "invalid_token",
+    "malformed_token",
+    "refused_token",
+    "no_token",
+    "invalidated",
+];
+
 /// The codes with which MongoDB says that a resume token is of no use any more.
 fn lost_reason(code: i32) -> Option<&'static str> {
     match code {

@@ -105,6 +105,10 @@ impl CommitError {
         Self::Internal(error.into())
     }
 
+    /// All that [`Self::reason`] can answer.
+    pub const REASONS: [&str; 6] =
+        ["stale", "duplicate", "too_large", "overloaded", "unavailable", "internal"];
+
     /// The label under which api_commit_failures_total counts it.
     pub fn reason(&self) -> &'static str {
         match self {
