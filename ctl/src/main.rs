@@ -6,6 +6,7 @@
 mod dlq;
 mod load;
 mod offsets;
+mod probe;
 mod replay;
 mod rest;
 mod seed;
@@ -46,6 +47,7 @@ struct Cli {
 enum Command {
     Dlq(dlq::DlqArgs),
     Load(load::LoadArgs),
+    Probe(probe::ProbeArgs),
     Replay(replay::ReplayArgs),
     Seed(seed::SeedArgs),
     Status(status::StatusArgs),
@@ -88,6 +90,10 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Load(args) => Ok(load::run(args, &terminal, &mut out).await?),
+        Command::Probe(args) => {
+            probe::run(args).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Replay(args) => Ok(replay::run(args, &terminal, &mut out).await?),
         Command::Seed(args) => {
             seed::run(args, &terminal, &mut out).await?;
