@@ -11,7 +11,7 @@ WITH_TEST_SERVERS := deploy/local/with-test-servers
 # One profile and one feature set everywhere, or cargo builds everything again.
 CARGO := cargo --locked
 
-.PHONY: help demo up down wipe build test lint chaos bench
+.PHONY: help demo up down wipe build test lint chaos image sbom bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -19,7 +19,7 @@ help: ## list the targets
 demo: up ## everything: servers, build, processes, seed, wait until MySQL equals MongoDB, report
 	@deploy/local/demo
 
-up: build ## servers and the three processes, without data
+up: build ## servers, Prometheus and the three processes, without data
 	@$(STACK) start
 
 down: ## stop the processes and the servers; their data stays
@@ -38,10 +38,26 @@ test: toolchain ## all tests, on servers of their own
 	@$(CARGO) build --workspace
 	@$(WITH_TEST_SERVERS) $(CARGO) test --workspace
 
-lint: toolchain ## formatting and lints, warnings refused
+lint: toolchain ## formatting, lints and deployment files; warnings refused
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck -x deploy/local/stack deploy/local/with-test-servers deploy/local/demo deploy/local/toolchain; fi
+	@deploy/lint
+
+image: ## the container image with the four programs
+	docker build -t social-commerce-outbox .
+
+# Its tool is compiled once, into .stack/tools.
+SBOM_TOOL := .stack/tools/bin/cargo-cyclonedx
+
+sbom: toolchain $(SBOM_TOOL) ## what is in each program, as CycloneDX, in target/sbom
+	@mkdir -p target/sbom
+	@$(SBOM_TOOL) cyclonedx --quiet --format json --all --target all --describe crate
+	@for crate in api relay projector ctl; do mv $$crate/$$crate.cdx.json target/sbom/; done
+	@rm -f */*.cdx.json
+	@ls target/sbom/*.json
+
+$(SBOM_TOOL):
+	@$(CARGO) install --root .stack/tools --version 0.5.7 cargo-cyclonedx
 
 bench: ## performance, as ratios to the raw limits of this machine
 	@echo "building for release (cold: about eight minutes on two cores)"
