@@ -62,7 +62,9 @@ const NO_METRICS: [&str; 1] = ["relay_leases"];
 pub fn metrics_in(text: &str) -> BTreeSet<String> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
         .filter(|word| {
-            ["api_", "relay_", "projector_"].iter().any(|ours| word.starts_with(ours))
+            ["api_", "http_request", "relay_", "projector_"]
+                .iter()
+                .any(|ours| word.starts_with(ours))
                 && !word.ends_with('_')
                 && !NO_METRICS.contains(word)
         })
