@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::project::{rules, text};
+use crate::project::{files, rules, text};
 
 fn alerts() -> Vec<(String, Value)> {
     let named = |rule: Value| Some((rule["alert"].as_str()?.to_owned(), rule));
@@ -53,4 +53,24 @@ fn every_alert_is_tested_to_fire_and_to_stay_silent() {
         let silent = format!("{{ alertname: {name}, eval_time: ");
         assert!(tests.contains(&silent), "{name} is never seen to stay silent");
     }
+}
+
+#[test]
+fn the_guarantees_name_tests_that_exist() {
+    let sources: Vec<(String, String)> = ["api", "relay", "projector", "ctl", "e2e", "shared"]
+        .into_iter()
+        .flat_map(|folder| files(folder, ".rs"))
+        .collect();
+    let guarantees = text("docs/guarantees.md");
+    let mut named = 0;
+    for proof in guarantees.split("**Proven by**").skip(1) {
+        let proof = proof.split("\n\n").next().unwrap();
+        for name in proof.split('`').filter(|word| word.contains('_') && !word.contains(' ')) {
+            let function = format!("fn {name}(");
+            let exists = sources.iter().any(|(_, text)| text.contains(&function));
+            assert!(exists, "docs/guarantees.md names {name}, which no source has");
+            named += 1;
+        }
+    }
+    assert!(named > 25, "only {named} tests were found in docs/guarantees.md");
 }
