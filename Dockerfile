@@ -3,7 +3,7 @@
 #   docker build -t social-commerce-outbox .
 #   docker run social-commerce-outbox relay --help
 #
-# The first build compiles all dependencies (about fifteen minutes on two cores); they are a
+# The first build compiles all dependencies (about eight minutes on two idle cores); they are a
 # layer of their own, so after a change of our sources alone only our crates are compiled.
 
 ARG RUST_VERSION=1.95
