@@ -11,10 +11,13 @@ WITH_TEST_SERVERS := deploy/local/with-test-servers
 # One profile and one feature set everywhere, or cargo builds everything again.
 CARGO := cargo --locked
 
-.PHONY: help demo up down wipe build test lint chaos image sbom bench
+# make chaos SECONDS=600 SEED=7 CLIENTS=8; without a SEED another one each time.
+SECONDS := 120
+
+.PHONY: help demo up down wipe build test lint chaos chaos-relay image sbom bench
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 demo: up ## everything: servers, build, processes, seed, wait until MySQL equals MongoDB, report
 	@deploy/local/demo
@@ -58,6 +61,16 @@ sbom: toolchain $(SBOM_TOOL) ## what is in each program, as CycloneDX, in target
 
 $(SBOM_TOOL):
 	@$(CARGO) install --root .stack/tools --version 0.5.7 cargo-cyclonedx
+
+chaos: toolchain ## seeded faults under load, and a checker that counts what they broke
+	@deploy/local/stack fetch mongodb kafka mysql
+	@$(CARGO) build --workspace
+	@TEST_STACK_DIR=.stack/chaos FRESH=1 STOP_AFTER=1 \
+	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) CHAOS_CLIENTS=$(CLIENTS) \
+	$(WITH_TEST_SERVERS) target/debug/chaos
+
+chaos-relay: toolchain ## the relay's proofs that take minutes: a rolled oplog, a frozen broker, a backlog
+	@$(WITH_TEST_SERVERS) $(CARGO) test --workspace --features relay/chaos --test it chaos::
 
 bench: ## performance, as ratios to the raw limits of this machine
 	@echo "building for release (cold: about eight minutes on two cores)"

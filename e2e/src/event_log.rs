@@ -2,10 +2,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers, Message};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::Value;
 use shared::event::Domain;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One event as a reader of the topics gets it.
 #[derive(Debug, Clone)]
@@ -64,18 +67,35 @@ impl EventLog {
 }
 
 fn read_all(environment: &BTreeMap<String, String>) -> EventLog {
-    const TIMEOUT: Duration = Duration::from_secs(10);
+    let mut events = Vec::new();
+    each_record(environment, "read_committed", &Domain::ALL.map(Domain::topic), |message| {
+        events.push(event(message));
+    });
+    EventLog { events }
+}
+
+/// Reads topics, named without their prefix, from their beginnings to their present
+/// ends, each partition in its order. A topic that does not exist holds nothing. Blocks.
+///
+/// # Panics
+/// Where the brokers do not answer.
+pub fn each_record(
+    environment: &BTreeMap<String, String>,
+    isolation: &str,
+    topics: &[&str],
+    mut take: impl FnMut(&BorrowedMessage<'_>),
+) {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", &environment["KAFKA_BOOTSTRAP_SERVERS"])
         .set("group.id", "e2e-reader")
-        .set("isolation.level", "read_committed")
+        .set("isolation.level", isolation)
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .create()
         .expect("a consumer");
     let mut assignment = TopicPartitionList::new();
-    for domain in Domain::ALL {
-        let topic = format!("{}{}", environment["KAFKA_TOPIC_PREFIX"], domain.topic());
+    for topic in topics {
+        let topic = format!("{}{topic}", environment["KAFKA_TOPIC_PREFIX"]);
         let metadata = consumer.fetch_metadata(Some(&topic), TIMEOUT).expect("metadata");
         for partition in metadata.topics()[0].partitions() {
             let added = assignment.add_partition_offset(&topic, partition.id(), Offset::Beginning);
@@ -83,31 +103,32 @@ fn read_all(environment: &BTreeMap<String, String>) -> EventLog {
         }
     }
     consumer.assign(&assignment).expect("the partitions can be assigned");
-
     let mut unfinished = assignment.count();
-    let mut events = Vec::new();
     while unfinished > 0 {
         match consumer.poll(TIMEOUT).expect("the brokers answer") {
-            Ok(message) => events.push(event(&message)),
+            Ok(message) => take(&message),
             // The last stable offset: what lies beyond is in an open transaction.
-            Err(rdkafka::error::KafkaError::PartitionEOF(_)) => unfinished -= 1,
+            Err(KafkaError::PartitionEOF(_)) => unfinished -= 1,
             Err(error) => panic!("reading the topics: {error}"),
         }
     }
-    EventLog { events }
 }
 
 fn event(message: &impl Message) -> Event {
+    Event {
+        topic: message.topic().to_owned(),
+        key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
+        headers: headers(message),
+        value: serde_json::from_slice(message.payload().unwrap_or_default()).expect("JSON"),
+    }
+}
+
+pub(crate) fn headers(message: &impl Message) -> BTreeMap<String, String> {
     let headers = message.headers().map(|headers| {
         headers.iter().map(|header| {
             let value = header.value.unwrap_or_default();
             (header.key.to_owned(), String::from_utf8_lossy(value).into_owned())
         })
     });
-    Event {
-        topic: message.topic().to_owned(),
-        key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
-        headers: headers.into_iter().flatten().collect(),
-        value: serde_json::from_slice(message.payload().unwrap_or_default()).expect("JSON"),
-    }
+    headers.into_iter().flatten().collect()
 }

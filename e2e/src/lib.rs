@@ -7,14 +7,19 @@
 //! themselves: rows by SQL ([`Rows`]), events by a read_committed consumer
 //! ([`EventLog`]), and both against MongoDB by the operator's own `outboxctl verify`.
 //!
+//! [`chaos`] is the whole of it at once: mixed load, a seeded schedule of faults, and a
+//! checker that trusts none of the pipeline's own code.
+//!
 //! Everything here panics on failure: it exists only inside tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod api_alone;
+pub mod chaos;
 mod client;
 mod event_log;
 mod pipeline;
 mod process;
+mod proxy;
 mod relay_alone;
 mod rows;
 mod servers;
@@ -22,7 +27,7 @@ mod wait;
 
 pub use api_alone::ApiAlone;
 pub use client::{Answer, Client, sample};
-pub use event_log::{Event, EventLog};
+pub use event_log::{Event, EventLog, each_record};
 pub use pipeline::Pipeline;
 pub use process::{Process, binary};
 pub use relay_alone::{RelayAlone, Used};

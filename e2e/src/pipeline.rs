@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use tokio::process::Command;
@@ -15,6 +15,7 @@ pub struct Pipeline {
     pub relay: Process,
     pub projector: Process,
     environment: BTreeMap<String, String>,
+    logs: PathBuf,
 }
 
 impl Pipeline {
@@ -31,24 +32,19 @@ impl Pipeline {
     pub fn launch(servers: &Servers, name: &str) -> Self {
         let unique = unique(name);
         let logs = logs(&unique);
-        let mut environment: BTreeMap<String, String> =
-            servers.settings().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut environment = environment(servers, &unique);
         let addresses = [("API", free()), ("RELAY", free()), ("PROJECTOR", free())];
         for (process, address) in addresses {
             environment.insert(format!("{process}_ADDR"), address.to_string());
             environment.insert(format!("{process}_URL"), format!("http://{address}"));
         }
-        environment.insert("DATABASE_NAME".to_owned(), unique.clone());
-        environment.insert("MYSQL_DATABASE".to_owned(), format!("analytics_{unique}"));
-        environment.insert("KAFKA_TOPIC_PREFIX".to_owned(), format!("{unique}."));
-        environment.insert("KAFKA_GROUP_ID".to_owned(), unique);
         let [api, relay, projector] = addresses
             .map(|(process, address)| (process.to_lowercase(), address))
             .map(|(process, address)| {
                 let log = logs.join(format!("{process}.log"));
                 Process::start(&process, address, environment.clone(), &log)
             });
-        Self { api, relay, projector, environment }
+        Self { api, relay, projector, environment, logs }
     }
 
     pub fn client(&self) -> Client {
@@ -62,6 +58,16 @@ impl Pipeline {
     /// All events so far, as a read_committed reader sees them.
     pub async fn events(&self) -> EventLog {
         EventLog::read(self.environment.clone()).await
+    }
+
+    /// Where its processes log.
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    /// What its processes were started with.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
     }
 
     /// A value of this pipeline's environment, as in `KAFKA_TOPIC_PREFIX`.
@@ -95,6 +101,21 @@ impl Pipeline {
             .await
             .expect("outboxctl runs")
     }
+}
+
+/// The servers' settings, with `unique` in every name that is shared there.
+pub(crate) fn environment(servers: &Servers, unique: &str) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> =
+        servers.settings().map(|(name, value)| (name.clone(), value.clone())).collect();
+    for (name, value) in [
+        ("DATABASE_NAME", unique.to_owned()),
+        ("MYSQL_DATABASE", format!("analytics_{unique}")),
+        ("KAFKA_TOPIC_PREFIX", format!("{unique}.")),
+        ("KAFKA_GROUP_ID", unique.to_owned()),
+    ] {
+        environment.insert(name.to_owned(), value);
+    }
+    environment
 }
 
 /// Short, since it becomes part of topic and database names.

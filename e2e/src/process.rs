@@ -38,14 +38,32 @@ impl Process {
         self.child.kill().await.expect("the process is ours to kill");
     }
 
+    /// Sends it a signal, as in "STOP".
+    ///
+    /// # Panics
+    /// Where it does not run.
+    pub async fn signal(&self, signal: &str) {
+        let pid = self.child.id().unwrap_or_else(|| panic!("{} does not run {self}", self.name));
+        send(signal, &pid.to_string()).await;
+    }
+
+    /// SIGTERM, and SIGKILL where it is still there at the deadline. Whether it ended
+    /// by itself.
+    pub async fn stop(&mut self, deadline: Duration) -> bool {
+        self.signal("TERM").await;
+        let ended = tokio::time::timeout(deadline, self.child.wait()).await.is_ok();
+        if !ended {
+            self.kill().await;
+        }
+        ended
+    }
+
     /// SIGTERM.
     ///
     /// # Panics
     /// Where it does not end with exit code 0 in time.
     pub async fn terminate(&mut self, deadline: Duration) {
-        let pid = self.child.id().expect("it runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("kill runs");
-        assert!(sent.success(), "{} could not be signalled", self.name);
+        self.signal("TERM").await;
         let ended = tokio::time::timeout(deadline, self.child.wait()).await;
         let ended = ended.unwrap_or_else(|_| panic!("{} outlives SIGTERM {self}", self.name));
         let status = ended.expect("its status can be read");
@@ -90,6 +108,16 @@ impl Process {
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
+}
+
+/// `kill -SIGNAL PID`.
+///
+/// # Panics
+/// Where there is no such process.
+pub(crate) async fn send(signal: &str, pid: &str) {
+    let arguments = [&format!("-{signal}"), pid];
+    let sent = Command::new("kill").args(arguments).status().await.expect("kill runs");
+    assert!(sent.success(), "SIG{signal} did not reach {pid}");
 }
 
 /// Where to look when it misbehaves: the end of its log.

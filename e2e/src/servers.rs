@@ -3,6 +3,10 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
+use crate::process::send;
+
+const SERVERS: [&str; 3] = ["mongodb", "kafka", "mysql"];
+
 /// A running set of MongoDB, Kafka and MySQL, started by the project's own scripts.
 #[derive(Debug, Clone)]
 pub struct Servers {
@@ -11,7 +15,7 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// The set that all tests share. Nobody may stop it.
+    /// The set that all tests share: none of them may stop it. `make chaos` has it alone.
     ///
     /// # Panics
     /// Outside of `deploy/local/with-test-servers`.
@@ -25,19 +29,33 @@ impl Servers {
     /// up for the next test binary, as the shared set does.
     pub async fn for_faults() -> Self {
         let stack_dir = Self::shared().stack_dir.with_file_name("faults");
+        for server in SERVERS {
+            thaw(&stack_dir, server).await;
+        }
         let settings = [
             ("STACK_PORTS", "free"),
             ("MONGODB_CACHE_GB", "0.5"),
             ("MONGODB_OPLOG_MB", "990"),
             ("MYSQL_BUFFER_POOL", "128M"),
         ];
-        run_stack(&stack_dir, &["start", "mongodb", "kafka", "mysql"], &settings).await;
+        run_stack(&stack_dir, &[&["start"], &SERVERS[..]].concat(), &settings).await;
         Self::open(stack_dir)
     }
 
     /// `stack start|stop|kill NAME`: returns once it is done.
     pub async fn control(&self, command: &str, server: &str) {
         run_stack(&self.stack_dir, &[command, server], &[]).await;
+    }
+
+    /// SIGSTOP: it keeps its connections and answers nothing.
+    pub async fn freeze(&self, server: &str) {
+        let pid = pid(&self.stack_dir, server).expect("a server that runs has a pid file");
+        send("STOP", &pid).await;
+    }
+
+    /// SIGCONT. Nothing happens where it does not run.
+    pub async fn thaw(&self, server: &str) {
+        thaw(&self.stack_dir, server).await;
     }
 
     /// A value of the set's env file, as in `KAFKA_BOOTSTRAP_SERVERS`.
@@ -58,6 +76,20 @@ impl Servers {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         Self { stack_dir, settings }
+    }
+}
+
+fn pid(stack_dir: &Path, server: &str) -> Option<String> {
+    let text = std::fs::read_to_string(stack_dir.join("run").join(format!("{server}.pid"))).ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// Also what a run that was interrupted has left frozen.
+async fn thaw(stack_dir: &Path, server: &str) {
+    if let Some(pid) = pid(stack_dir, server)
+        && Path::new("/proc").join(&pid).exists()
+    {
+        send("CONT", &pid).await;
     }
 }
 

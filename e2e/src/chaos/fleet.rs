@@ -1,0 +1,140 @@
+//! What the faults are done to: two of each process, their servers, and the proxies
+//! between them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::fault::Link;
+use crate::pipeline::{environment, free, logs, unique};
+use crate::proxy::Proxy;
+use crate::{Client, Process, Servers};
+
+/// Two apis, two relays and two projectors. Any of them can be down at any time.
+pub struct Fleet {
+    pub(super) servers: Servers,
+    pub(super) apis: Vec<Mutex<Process>>,
+    pub(super) relays: Vec<Mutex<Process>>,
+    pub(super) projectors: Vec<Mutex<Process>>,
+    relay_urls: Vec<String>,
+    /// What the clients talk to: a proxy before each api.
+    client_urls: Vec<String>,
+    pub(super) proxies: BTreeMap<Link, Vec<Proxy>>,
+    environment: BTreeMap<String, String>,
+    logs: PathBuf,
+}
+
+impl Fleet {
+    /// Starts all, and waits until all are ready.
+    pub async fn start(servers: &Servers, name: &str) -> Self {
+        let unique = unique(name);
+        let direct = environment(servers, &unique);
+        let logs = logs(&unique);
+        let to_mongodb = || Proxy::start(mongodb_address(&direct));
+        let (for_api, for_relay) = (to_mongodb().await, to_mongodb().await);
+        let mysql = format!("{}:{}", direct["MYSQL_HOST"], direct["MYSQL_PORT"]);
+        let for_projector = Proxy::start(mysql).await;
+
+        let with = |changes: &[(&str, String)]| {
+            let mut environment = direct.clone();
+            environment
+                .extend(changes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+            environment
+        };
+        let api = with(&[("MONGODB_URL", mongodb_url(&for_api))]);
+        let relay = with(&[("MONGODB_URL", mongodb_url(&for_relay))]);
+        let port = for_projector.address().port().to_string();
+        let projector = with(&[("MYSQL_PORT", port)]);
+        let apis = pair("api", &api, &logs);
+        let relays = pair("relay", &relay, &logs);
+        let projectors = pair("projector", &projector, &logs);
+        for process in apis.iter().chain(&relays).chain(&projectors) {
+            process.wait_until_ready().await;
+        }
+        let mut for_clients = Vec::new();
+        for api in &apis {
+            for_clients.push(Proxy::start(api.url().replace("http://", "")).await);
+        }
+        Self {
+            servers: servers.clone(),
+            relay_urls: relays.iter().map(Process::url).collect(),
+            client_urls: for_clients
+                .iter()
+                .map(|proxy| format!("http://{}", proxy.address()))
+                .collect(),
+            apis: apis.into_iter().map(Mutex::new).collect(),
+            relays: relays.into_iter().map(Mutex::new).collect(),
+            projectors: projectors.into_iter().map(Mutex::new).collect(),
+            proxies: BTreeMap::from([
+                (Link::ClientToApi, for_clients),
+                (Link::ApiToMongodb, vec![for_api]),
+                (Link::RelayToMongodb, vec![for_relay]),
+                (Link::ProjectorToMysql, vec![for_projector]),
+            ]),
+            environment: direct,
+            logs,
+        }
+    }
+
+    /// Waits until all of them say that they are ready.
+    pub async fn wait_until_ready(&self) {
+        for process in self.apis.iter().chain(&self.relays).chain(&self.projectors) {
+            process.lock().await.wait_until_ready().await;
+        }
+    }
+
+    /// The number of the relay that says it leads; the first where none does.
+    pub async fn leader(&self) -> usize {
+        let leads = |url: &String| {
+            let metrics = reqwest::Client::new().get(format!("{url}/metrics"));
+            let metrics = metrics.timeout(Duration::from_millis(500));
+            async move {
+                let text = metrics.send().await.ok()?.text().await.ok()?;
+                text.lines().any(|line| line == "relay_leader 1").then_some(())
+            }
+        };
+        usize::from(leads(&self.relay_urls[1]).await.is_some())
+    }
+
+    pub fn client_urls(&self) -> &[String] {
+        &self.client_urls
+    }
+
+    /// One that goes through no proxy but the first api's.
+    pub fn client(&self) -> Client {
+        Client::new(self.client_urls[0].clone())
+    }
+
+    /// The servers themselves, without the proxies.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
+    /// Where the processes log, and the clients note what was acknowledged.
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+}
+
+fn pair(name: &str, environment: &BTreeMap<String, String>, logs: &Path) -> Vec<Process> {
+    let start = |number: usize| {
+        let address: SocketAddr = free();
+        let mut environment = environment.clone();
+        environment.insert(format!("{}_ADDR", name.to_uppercase()), address.to_string());
+        Process::start(name, address, environment, &logs.join(format!("{name}{number}.log")))
+    };
+    (0..2).map(start).collect()
+}
+
+fn mongodb_address(environment: &BTreeMap<String, String>) -> String {
+    let url = environment["MONGODB_URL"].trim_start_matches("mongodb://");
+    url.split('/').next().unwrap_or_default().to_owned()
+}
+
+/// Direct, or the driver would learn the server's own address and go past the proxy.
+fn mongodb_url(proxy: &Proxy) -> String {
+    format!("mongodb://{}/?directConnection=true", proxy.address())
+}

@@ -1,0 +1,100 @@
+//! `make chaos`: careful clients write without pause while a seeded schedule kills,
+//! freezes, restarts and cuts off all that the pipeline consists of and rests on. In the
+//! end everything is started again, and a checker counts which promise was broken.
+//!
+//! The seed decides what the clients want and which faults come in which order; the
+//! machine decides how far both come in the time.
+
+mod check;
+mod fault;
+mod fleet;
+mod ledger;
+mod load;
+mod report;
+mod schedule;
+mod suffer;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+
+pub use self::check::{Breach, Findings, check, wait_until_drained};
+use self::fault::Incident;
+pub use self::fleet::Fleet;
+pub use self::ledger::{Acknowledged, How, Ledger};
+pub use self::load::{Load, Written};
+pub use self::report::{Report, Suffered};
+use crate::process::binary;
+use crate::{Rows, Servers};
+
+/// How long and how hard.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    pub seed: u64,
+    pub seconds: u64,
+    /// Each of them asks one thing after another.
+    pub clients: u64,
+}
+
+/// For a write to arrive where nothing is broken, and for the rows to equal the
+/// documents once the clients are done.
+const DRAIN: Duration = Duration::from_secs(120);
+
+/// Runs it, telling each fault as it is done, and checks.
+pub async fn run(servers: &Servers, settings: Settings, tell: impl Fn(&str)) -> Report {
+    let fleet = Fleet::start(servers, "chaos").await;
+    let ledger = Arc::new(Ledger::create(fleet.logs().join("acknowledged.jsonl")));
+    tell(&format!("logs and ledger in {}", fleet.logs().display()));
+    let rows = Rows::new(fleet.environment());
+    let urls = fleet.client_urls();
+    let load = Load::start(settings.seed, settings.clients, urls, &ledger, rows);
+    // What has not yet begun to work has nothing to recover.
+    load.probes().wait(Instant::now(), DRAIN).await;
+    let began = Instant::now();
+    let whole = Duration::from_secs(settings.seconds);
+    let mut suffered = Vec::new();
+    for incident in schedule::draw(settings.seed, whole) {
+        tokio::time::sleep(incident.pause).await;
+        if began.elapsed() >= whole {
+            break;
+        }
+        let incident = suffer(&fleet, incident, began).await;
+        tell(&incident.to_string());
+        suffered.push(incident);
+    }
+    fleet.wait_until_ready().await;
+    tell("all is up again: waiting for the clients' last answers and the last rows");
+    // A write that goes all the way is the proof that all of it works again.
+    load.probes().wait(Instant::now(), DRAIN).await;
+    let written = load.finish().await;
+    let drained = wait_until_drained(fleet.environment(), DRAIN).await;
+    let findings = check(ledger.path(), fleet.environment()).await;
+    let second_opinion = outboxctl_verify(&fleet).await;
+    let acknowledged = Ledger::read(ledger.path());
+    Report {
+        settings,
+        took: began.elapsed(),
+        suffered,
+        acknowledged,
+        written,
+        drained,
+        findings,
+        second_opinion,
+    }
+}
+
+async fn suffer(fleet: &Fleet, incident: Incident, began: Instant) -> Suffered {
+    let at = Instant::now();
+    join_all(incident.faults.iter().map(|fault| fleet.suffer(*fault))).await;
+    Suffered { incident, at: at - began, over: Instant::now(), lasted: at.elapsed() }
+}
+
+/// What the operator's own tool says: nothing where it finds no difference.
+async fn outboxctl_verify(fleet: &Fleet) -> Option<String> {
+    let mut command = tokio::process::Command::new(binary("outboxctl"));
+    let output = command.arg("verify").envs(fleet.environment()).output().await;
+    let output = output.expect("outboxctl runs");
+    let said = [output.stdout, output.stderr].concat();
+    (!output.status.success()).then(|| String::from_utf8_lossy(&said).into_owned())
+}
