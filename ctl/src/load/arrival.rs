@@ -22,25 +22,29 @@ pub struct Awaited {
     domain: Domain,
     id: String,
     version: i64,
+    due: Instant,
     answered: Instant,
 }
 
 #[derive(Debug, Default)]
 pub struct Arrivals {
     /// From the HTTP answer to the first look that saw the row.
-    pub latencies: Vec<Duration>,
+    pub after_answer: Vec<Duration>,
+    /// From when the request was due to that look.
+    pub end_to_end: Vec<Duration>,
     /// Not seen within 30 s.
     pub unseen: u64,
 }
 
 impl Awaited {
     /// From the document in an answer; nothing where there is none.
-    pub fn read(domain: Domain, body: &str, answered: Instant) -> Option<Self> {
+    pub fn read(domain: Domain, body: &str, due: Instant, answered: Instant) -> Option<Self> {
         let document: serde_json::Value = serde_json::from_str(body).ok()?;
         Some(Self {
             domain,
             id: document["id"].as_str()?.to_owned(),
             version: document["version"].as_i64()?,
+            due,
             answered,
         })
     }
@@ -74,7 +78,8 @@ pub async fn watch(
                 let is_there = it.domain == domain
                     && found.get(&it.id).is_some_and(|version| *version >= it.version);
                 if is_there {
-                    arrivals.latencies.push(now - it.answered);
+                    arrivals.after_answer.push(now - it.answered);
+                    arrivals.end_to_end.push(now - it.due);
                 }
                 !is_there
             });

@@ -70,7 +70,7 @@ pub async fn drive(
                     let status = answer.as_ref().ok().map(|(status, _)| *status);
                     if let (Some(follow), Ok((_, body))) = (follow, &answer) {
                         // A full queue drops samples, never delays requests.
-                        let _ = Awaited::read(operation.domain(), body, answered)
+                        let _ = Awaited::read(operation.domain(), body, due, answered)
                             .map(|awaited| follow.try_send(awaited));
                     }
                     Sample { operation, status, latency: answered - due }

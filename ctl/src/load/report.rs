@@ -23,6 +23,8 @@ pub struct Report {
     /// From the answer to the row in MySQL, in milliseconds; absent where MySQL could
     /// not be asked.
     pub to_mysql: Option<Percentiles>,
+    /// From when a request was due to its row in MySQL, likewise.
+    pub end_to_end: Option<Percentiles>,
     /// Followed writes whose row was not seen in time.
     pub unseen: u64,
 }
@@ -88,7 +90,8 @@ impl Report {
             answers,
             latency,
             unseen: arrivals.as_ref().map_or(0, |arrivals| arrivals.unseen),
-            to_mysql: arrivals.map(|arrivals| Percentiles::of(arrivals.latencies)),
+            to_mysql: arrivals.as_ref().map(|it| Percentiles::of(it.after_answer.clone())),
+            end_to_end: arrivals.map(|arrivals| Percentiles::of(arrivals.end_to_end)),
         }
     }
 
@@ -103,8 +106,12 @@ impl fmt::Display for Report {
         for (name, percentiles) in &self.latency {
             table.row(percentiles.row(name));
         }
-        if let Some(percentiles) = &self.to_mysql {
-            table.row(percentiles.row("answer to MySQL row"));
+        for (name, percentiles) in
+            [("answer to MySQL row", &self.to_mysql), ("request to MySQL row", &self.end_to_end)]
+        {
+            if let Some(percentiles) = percentiles {
+                table.row(percentiles.row(name));
+            }
         }
         writeln!(f, "{table}")?;
         let answers: Vec<String> = self
