@@ -33,6 +33,9 @@ mongodb_launch() {
     --port "$MONGODB_PORT" --bind_ip 127.0.0.1 --nounixsocket
     --wiredTigerCacheSizeGB "$MONGODB_CACHE_GB" --oplogSize "$MONGODB_OPLOG_MB"
     --quiet --setParameter diagnosticDataCollectionEnabled=false
+    # An api that is killed leaves its transaction open, and MongoDB does not end it with the
+    # connection: for 60 s, by default, nobody can write the documents in it.
+    --setParameter transactionLifetimeLimitSeconds=10
   )
   # mongod itself takes nothing but a plain file.
   [[ $MONGODB_CONFIG == /dev/null ]] || options+=(--config "$MONGODB_CONFIG")
