@@ -13,11 +13,21 @@ mod auth;
 mod config;
 mod http;
 mod metrics;
+mod openapi;
 mod password;
 mod requests;
 mod routes;
 mod server;
 pub mod store;
 
+pub use auth::AuthMode;
 pub use config::Config;
 pub use server::run;
+
+/// The OpenAPI 3.1 document that `/openapi.json` answers under these settings.
+///
+/// # Errors
+/// Where the settings ask for tokens without a secret to sign them with.
+pub fn openapi(config: &Config) -> Result<serde_json::Value, auth::NoSecret> {
+    Ok(routes::rest(&auth::Authentication::new(&config.auth)?).finish().1)
+}

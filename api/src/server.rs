@@ -20,6 +20,7 @@ use crate::auth::Authentication;
 use crate::http::browsers::{cors, protections};
 use crate::http::{ApiError, bound, observe};
 use crate::metrics::Metrics;
+use crate::openapi::pages;
 use crate::password::PasswordHashing;
 use crate::routes::{self, App};
 use crate::store::Store;
@@ -92,11 +93,12 @@ fn router(app: App, metrics: Metrics, config: &Config) -> Router {
     let request_id = HeaderName::from_static("x-request-id");
     let bounds = config.bounds(metrics.requests_in_flight.clone());
     let cors = config.cors_origins.as_ref().map(cors);
-    routes::rest(&app.authentication)
-        .layer(from_fn_with_state(app.clone(), require_database))
+    let (rest, document) = routes::rest(&app.authentication).finish();
+    rest.layer(from_fn_with_state(app.clone(), require_database))
         .fallback(|| async { ApiError::NotFound("path") })
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(app)
+        .merge(pages(&document))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(|_| {
             ApiError::internal("a handler panicked").into_response()

@@ -1,7 +1,9 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use bson::{Bson, oid::ObjectId};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The identity of a document: an ObjectId in BSON, 24 lower-case hex digits in
@@ -71,7 +73,7 @@ impl Serialize for Id {
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+            let text = Cow::<str>::deserialize(deserializer)?;
             return text.parse().map_err(de::Error::custom);
         }
         match Bson::deserialize(deserializer)? {
@@ -80,6 +82,21 @@ impl<'de> Deserialize<'de> for Id {
             Bson::String(text) => text.parse().map_err(de::Error::custom),
             other => Err(de::Error::custom(format!("expected an ObjectId, found {other:?}"))),
         }
+    }
+}
+
+/// As JSON writes it.
+impl JsonSchema for Id {
+    fn schema_name() -> Cow<'static, str> {
+        "Id".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[0-9a-fA-F]{24}$",
+            "examples": ["65a1b2c3d4e5f60718293a4b"],
+        })
     }
 }
 

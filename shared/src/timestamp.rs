@@ -1,7 +1,9 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, SubsecRound, Timelike, Utc};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A moment in UTC: a date in BSON (milliseconds), RFC 3339 in JSON,
@@ -96,12 +98,27 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+            let text = Cow::<str>::deserialize(deserializer)?;
             return text.parse().map_err(de::Error::custom);
         }
         let date = bson::DateTime::deserialize(deserializer)?;
         Self::from_millis(date.timestamp_millis())
             .ok_or_else(|| de::Error::custom("date out of range"))
+    }
+}
+
+/// As JSON writes it.
+impl JsonSchema for Timestamp {
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "date-time",
+            "examples": ["2026-01-02T03:04:05.678Z"],
+        })
     }
 }
 

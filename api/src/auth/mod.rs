@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::Id;
 use shared::event::Domain;
@@ -19,11 +20,11 @@ use crate::http::{ApiError, identity};
 use attempts::LoginAttempts;
 use tokens::Tokens;
 
-pub use settings::{AuthMode, AuthSettings, TokenSecret};
+pub use settings::{AuthMode, AuthSettings, NoSecret, TokenSecret};
 pub use tokens::AccessToken;
 
 /// What somebody may log in as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AccountKind {
     #[default]

@@ -4,11 +4,28 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Each failing field, by its path (`variants.red.package_dimensions.width_cm`),
 /// and what is wrong with it.
 pub type Details = BTreeMap<String, String>;
+
+/// The codes of the contract. INSUFFICIENT_STOCK is reserved.
+const CODES: [&str; 12] = [
+    "VALIDATION_ERROR",
+    "AUTHENTICATION_FAILED",
+    "INVALID_TOKEN",
+    "FORBIDDEN",
+    "ACCOUNT_STATUS_ERROR",
+    "RESOURCE_NOT_FOUND",
+    "STATE_CONFLICT",
+    "DUPLICATE_RESOURCE",
+    "VERSION_CONFLICT",
+    "INSUFFICIENT_STOCK",
+    "RATE_LIMITED",
+    "INTERNAL_ERROR",
+];
 
 /// Every way in which a request is refused. This is the one place that knows the
 /// codes of the contract and their HTTP status.
@@ -63,16 +80,20 @@ pub enum ApiError {
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The contract's envelope.
-#[derive(Serialize)]
-struct Envelope {
+/// How each refusal is answered.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub struct Envelope {
     error: Refusal,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Refusal {
+    #[schemars(extend("enum" = CODES))]
     code: &'static str,
+    /// For people; it may change.
     message: String,
+    /// Each failing field, by its path, and what is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Details>,
 }
@@ -92,7 +113,12 @@ impl ApiError {
         Self::AuthenticationFailed(format!("the header {header} is missing").into())
     }
 
-    fn code(&self) -> (StatusCode, &'static str) {
+    /// A caller that names itself in `header` by what is no id.
+    pub fn malformed_header(header: &str) -> Self {
+        Self::invalid(header, "not an id: expected 24 hex digits")
+    }
+
+    pub fn code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Validation(_) => (StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_ERROR"),
             Self::AuthenticationFailed(_) => (StatusCode::UNAUTHORIZED, "AUTHENTICATION_FAILED"),
@@ -118,7 +144,7 @@ impl ApiError {
         }
     }
 
-    fn retry_after_seconds(&self) -> Option<u64> {
+    pub fn retry_after_seconds(&self) -> Option<u64> {
         match self {
             Self::RateLimited { retry_after_seconds } => Some(*retry_after_seconds),
             Self::Unavailable { .. }
@@ -130,12 +156,22 @@ impl ApiError {
     }
 
     /// What RFC 6750 wants said to whom a token would help.
-    fn challenge(&self) -> Option<HeaderValue> {
+    pub fn challenge(&self) -> Option<HeaderValue> {
         match self {
             Self::TokenRequired => Some(HeaderValue::from_static("Bearer")),
             Self::InvalidToken => Some(HeaderValue::from_static("Bearer error=\"invalid_token\"")),
             _ => None,
         }
+    }
+
+    /// What the client is told.
+    pub fn envelope(&self) -> Envelope {
+        let details = match self {
+            Self::Validation(details) => Some(details.clone()),
+            _ => None,
+        };
+        let (_, code) = self.code();
+        Envelope { error: Refusal { code, message: self.client_message(), details } }
     }
 
     fn client_message(&self) -> String {
@@ -154,17 +190,10 @@ impl IntoResponse for ApiError {
         if let Self::Internal(source) = &self {
             tracing::error!(error = %source, "request failed");
         }
-        let (status, code) = self.code();
-        let retry_after = self.retry_after_seconds();
+        let (status, _) = self.code();
+        let mut response = (status, Json(self.envelope())).into_response();
         let challenge = self.challenge();
-        let message = self.client_message();
-        let details = match self {
-            Self::Validation(details) => Some(details),
-            _ => None,
-        };
-        let body = Json(Envelope { error: Refusal { code, message, details } });
-        let mut response = (status, body).into_response();
-        if let Some(seconds) = retry_after {
+        if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(challenge) = challenge {

@@ -4,8 +4,9 @@ use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::Id;
 use tokio::time::timeout_at;
 
@@ -13,6 +14,7 @@ use super::ApiError;
 use super::bounds::BodyDeadline;
 use super::reading::{finish, read_body, read_query};
 use crate::auth::Authentication;
+use crate::openapi::{Described, Operation, Schemas};
 use crate::requests::Page;
 use crate::store::{IdempotencyKey, Once};
 
@@ -110,6 +112,42 @@ impl<S: Send + Sync> FromRequestParts<S> for EntityId {
             .await
             .map_err(|_| ApiError::NotFound("resource"))?;
         text.parse().map(Self).map_err(|_| ApiError::NotFound("resource"))
+    }
+}
+
+impl<T: JsonSchema> Described for Body<T> {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        operation.takes_body(schemas.request::<T>(), true);
+    }
+}
+
+impl<T: JsonSchema> Described for Creation<T> {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        IdempotencyKey::describe(operation, schemas);
+        Body::<T>::describe(operation, schemas);
+    }
+}
+
+impl<T: JsonSchema> Described for OptionalBody<T> {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        operation.takes_body(schemas.request::<T>(), false);
+    }
+}
+
+impl<T: JsonSchema> Described for Query<T> {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        let wanted = schemas.query::<T>();
+        let parameters = wanted.into_iter().chain(schemas.query::<Page>());
+        parameters.for_each(|parameter| operation.takes(parameter));
+        operation.refuses(&ApiError::invalid("limit", "greater than 100"));
+    }
+}
+
+impl Described for EntityId {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        operation.takes(json!({ "name": "id", "in": "path", "required": true,
+                                "schema": schemas.request::<Id>() }));
+        operation.refuses(&ApiError::NotFound("resource"));
     }
 }
 

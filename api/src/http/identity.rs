@@ -9,6 +9,7 @@ use shared::Id;
 
 use super::ApiError;
 use crate::auth::{Account, AccountKind, Authentication};
+use crate::openapi::{Described, Operation, Schemas};
 
 /// The calling user. Whether the account exists is the handler's question.
 pub struct CallingUser(pub Id);
@@ -72,6 +73,30 @@ where
     }
 }
 
+impl Described for CallingUser {
+    fn describe(operation: &mut Operation, _: &mut Schemas) {
+        operation.called_by(&[AccountKind::User]);
+    }
+}
+
+impl Described for CallingSupplier {
+    fn describe(operation: &mut Operation, _: &mut Schemas) {
+        operation.called_by(&[AccountKind::Supplier]);
+    }
+}
+
+impl Described for MaybeCallingSupplier {
+    fn describe(operation: &mut Operation, _: &mut Schemas) {
+        operation.called_by_anybody_or(AccountKind::Supplier);
+    }
+}
+
+impl Described for CallingParty {
+    fn describe(operation: &mut Operation, _: &mut Schemas) {
+        operation.called_by(&AccountKind::ALL);
+    }
+}
+
 /// The id in an identity header.
 ///
 /// # Errors
@@ -85,7 +110,7 @@ pub fn named(headers: &HeaderMap, header: &'static str) -> Result<Option<Id>, Ap
         return Err(ApiError::invalid(header, "given more than once"));
     }
     let id = value.to_str().ok().and_then(|text| text.trim().parse().ok());
-    id.map(Some).ok_or_else(|| ApiError::invalid(header, "not an id: expected 24 hex digits"))
+    id.map(Some).ok_or_else(|| ApiError::malformed_header(header))
 }
 
 /// The token of `Authorization: Bearer …`.

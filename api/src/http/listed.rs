@@ -1,8 +1,11 @@
 use axum::Json;
-use axum::http::{Uri, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
+use crate::openapi::{Described, Operation, Schemas};
 use crate::requests::Cursor;
 use crate::store::Listing;
 
@@ -39,5 +42,12 @@ impl<T: Serialize> IntoResponse for Listed<T> {
             Some(next) => ([(header::LINK, next)], documents).into_response(),
             None => documents.into_response(),
         }
+    }
+}
+
+impl<T: JsonSchema> Described for Listed<T> {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        let list = json!({ "type": "array", "items": schemas.answer::<T>() });
+        operation.answers(StatusCode::OK, Some(list), &["Link"]);
     }
 }

@@ -13,10 +13,10 @@ mod reading;
 mod respond;
 
 pub use bounds::{Bounds, bound};
-pub use errors::{ApiError, Details};
+pub use errors::{ApiError, Details, Envelope};
 pub use extract::{Body, Creation, EntityId, OptionalBody, Query};
 pub use identity::{CallingParty, CallingSupplier, CallingUser, MaybeCallingSupplier};
 pub use listed::Listed;
 pub use observe::observe;
 pub use precondition::Expected;
-pub use respond::{Deleted, Found, Written};
+pub use respond::{Created, Deleted, Found, Written};

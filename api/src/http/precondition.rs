@@ -1,8 +1,10 @@
 //! `If-Match`: the versions that a change may be made from.
 
 use axum::http::{HeaderMap, header};
+use serde_json::json;
 
 use super::ApiError;
+use crate::openapi::{Described, Operation, Schemas};
 
 /// The versions that the caller names; none where any will do.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +38,17 @@ impl Expected {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Described for Expected {
+    fn describe(operation: &mut Operation, _: &mut Schemas) {
+        let schema = json!({ "type": "string", "examples": ["*"],
+                             "pattern": r#"^(\*|"[0-9]{1,18}"(, *"[0-9]{1,18}")*)$"# });
+        let about = "The ETag that the change was made from; `*`, or none, where any will do.";
+        operation.takes_header("If-Match", about, &schema);
+        operation.refuses(&ApiError::VersionConflict(8));
+        operation.refuses(&ApiError::invalid("If-Match", "not an ETag of ours"));
     }
 }
 

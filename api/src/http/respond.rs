@@ -1,9 +1,11 @@
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::document::Document;
 
+use crate::openapi::{Described, Operation, Schemas};
 use crate::store::{Committed, Remembered};
 
 /// Names the event that a write stored: the thread to pull on in every later log.
@@ -26,6 +28,12 @@ impl<T> Written<T> {
     pub fn changed(document: T, committed: Committed) -> Self {
         Self { status: StatusCode::OK, document, committed }
     }
+}
+
+/// The answer to a request that makes something once: what was made, now or before.
+pub enum Created<T> {
+    Now(Written<T>),
+    Before(Remembered),
 }
 
 /// The answer to a write that leaves none: 204 without a body.
@@ -66,6 +74,15 @@ impl<T: Serialize> IntoResponse for Written<T> {
     }
 }
 
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Now(written) => written.into_response(),
+            Self::Before(remembered) => remembered.into_response(),
+        }
+    }
+}
+
 impl IntoResponse for Deleted {
     fn into_response(self) -> Response {
         let event_id = [(EVENT_ID, self.0.event_id.to_string())];
@@ -85,5 +102,31 @@ impl IntoResponse for Remembered {
         let json = [(header::CONTENT_TYPE.as_str(), "application/json"), (REPLAYED, "true")];
         let headers = about(&self.committed);
         (StatusCode::CREATED, headers, json, self.body).into_response()
+    }
+}
+
+impl<T: JsonSchema> Described for Written<T> {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        let document = schemas.answer::<T>();
+        operation.answers(StatusCode::OK, Some(document), &["ETag", "X-Event-ID"]);
+    }
+}
+
+impl<T: JsonSchema> Described for Created<T> {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        let headers = ["ETag", "X-Event-ID", "Idempotent-Replayed"];
+        operation.answers(StatusCode::CREATED, Some(schemas.answer::<T>()), &headers);
+    }
+}
+
+impl<T: JsonSchema> Described for Found<T> {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        operation.answers(StatusCode::OK, Some(schemas.answer::<T>()), &["ETag"]);
+    }
+}
+
+impl Described for Deleted {
+    fn describe(operation: &mut Operation, _: &mut Schemas) {
+        operation.answers(StatusCode::NO_CONTENT, None, &["X-Event-ID"]);
     }
 }

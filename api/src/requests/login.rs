@@ -1,11 +1,12 @@
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::document::rules::email;
 
 use crate::auth::AccountKind;
 
 /// The rules of a sign-up: what breaks them is no account's.
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, JsonSchema)]
 pub struct Login {
     #[serde(deserialize_with = "email")]
     #[garde(email, length(chars, max = 254))]

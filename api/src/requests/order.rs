@@ -2,6 +2,7 @@ use std::collections::HashMap;
 
 use garde::Validate;
 use rand::Rng;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::document::{
     Customer, FIRST_VERSION, FulfillmentStatus, Order, OrderItem, OrderStatus, Product,
@@ -11,7 +12,7 @@ use shared::{Id, Timestamp};
 
 use crate::http::{ApiError, Details};
 
-#[derive(Debug, Clone, Deserialize, Validate)]
+#[derive(Debug, Clone, Deserialize, Validate, JsonSchema)]
 pub struct CreateOrder {
     #[garde(length(min = 1, max = 20), dive)]
     pub items: Vec<OrderLine>,
@@ -20,7 +21,7 @@ pub struct CreateOrder {
 }
 
 /// One line of an order as the buyer asks for it.
-#[derive(Debug, Clone, Deserialize, Validate)]
+#[derive(Debug, Clone, Deserialize, Validate, JsonSchema)]
 pub struct OrderLine {
     #[garde(skip)]
     pub product_id: Id,

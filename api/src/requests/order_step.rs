@@ -1,17 +1,18 @@
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::Timestamp;
 use shared::document::OrderItem;
 
 /// Checked for its length; the order has no place for it.
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
 pub struct CancelOrder {
     #[garde(length(chars, min = 5, max = 500))]
     pub reason: Option<String>,
 }
 
 /// One parcel: the named items, or all that are left, under one tracking number.
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
 pub struct ShipOrder {
     #[garde(length(min = 1, max = 20))]
     pub item_ids: Option<Vec<String>>,
@@ -22,7 +23,7 @@ pub struct ShipOrder {
 }
 
 /// The named items arrived, or all that are on their way.
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
 pub struct DeliverOrder {
     #[garde(length(min = 1, max = 20))]
     pub item_ids: Option<Vec<String>>,

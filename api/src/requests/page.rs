@@ -1,12 +1,13 @@
 use std::fmt;
 
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 use shared::Id;
 use shared::document::{Category, OrderStatus, ProductStatus};
 
 /// A window on a list.
-#[derive(Debug, Clone, Copy, Deserialize, Validate)]
+#[derive(Debug, Clone, Copy, Deserialize, Validate, JsonSchema)]
 pub struct Page {
     /// How many to leave out.
     #[serde(default)]
@@ -18,6 +19,7 @@ pub struct Page {
     pub limit: u32,
     /// Where to begin, as the Link header of the page before said.
     #[garde(skip)]
+    #[schemars(with = "Option<String>", extend("examples" = ["65a1b2c3d4e5f60718293a4b"]))]
     pub cursor: Option<Cursor>,
 }
 
@@ -68,10 +70,10 @@ fn default_limit() -> u32 {
 }
 
 /// For lists that have no filter.
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
 pub struct ListAll {}
 
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
 pub struct ListProducts {
     #[serde(default, deserialize_with = "comma_separated")]
     #[garde(skip)]
@@ -82,14 +84,14 @@ pub struct ListProducts {
     pub supplier_id: Option<Id>,
 }
 
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
 pub struct ListOrders {
     #[serde(default, deserialize_with = "comma_separated")]
     #[garde(skip)]
     pub status: Vec<OrderStatus>,
 }
 
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
 pub struct ListPosts {
     #[garde(skip)]
     pub author_id: Option<Id>,

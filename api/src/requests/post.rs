@@ -1,4 +1,5 @@
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::document::{
     Author, AuthorType, FIRST_VERSION, LinkPreview, Media, Post, PostStats, PostType, User,
@@ -7,7 +8,7 @@ use shared::{Id, Timestamp};
 
 use super::rules::{nullable, replace};
 
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
 pub struct CreatePost {
     #[garde(skip)]
     pub post_type: PostType,
@@ -49,7 +50,7 @@ impl CreatePost {
 }
 
 /// Only what is given changes. Null clears what may be empty and leaves the rest.
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
 pub struct UpdatePost {
     #[garde(length(chars, min = 1, max = 5000))]
     pub text_content: Option<String>,

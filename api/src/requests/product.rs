@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::document::{
     Category, FIRST_VERSION, Product, ProductMetadata, ProductStats, ProductStatus, StockLocation,
@@ -10,7 +11,7 @@ use shared::{Id, Timestamp};
 
 use super::rules::{nullable, replace, storable_keys, storable_keys_if_given};
 
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
 pub struct CreateProduct {
     #[garde(length(chars, min = 1, max = 200))]
     pub name: String,
@@ -68,7 +69,7 @@ impl CreateProduct {
 }
 
 /// Only what is given changes. Null clears what may be empty and leaves the rest.
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
 pub struct UpdateProduct {
     #[garde(length(chars, min = 1, max = 200))]
     pub name: Option<String>,

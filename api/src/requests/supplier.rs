@@ -1,4 +1,5 @@
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::document::{BusinessInfo, CompanyInfo, FIRST_VERSION, Supplier, SupplierContact};
 use shared::{Id, Timestamp};
@@ -6,7 +7,7 @@ use shared::{Id, Timestamp};
 use super::rules::{nullable, replace};
 use crate::store::BankingInfo;
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, JsonSchema)]
 pub struct CreateSupplier {
     #[garde(length(chars, min = 8, max = 128))]
     pub password: String,
@@ -37,7 +38,7 @@ impl CreateSupplier {
 }
 
 /// Only what is given changes. Null clears what may be empty and leaves the rest.
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
 pub struct UpdateSupplier {
     #[garde(skip)]
     pub primary_phone: Option<String>,

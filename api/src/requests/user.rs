@@ -1,11 +1,12 @@
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::document::{DEFAULT_AVATAR, FIRST_VERSION, Profile, User, UserContact, rules::email};
 use shared::{Id, Timestamp};
 
 use super::rules::{nullable, replace, trimmed, trimmed_if_given};
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, JsonSchema)]
 pub struct CreateUser {
     #[serde(deserialize_with = "email")]
     #[garde(email, length(chars, max = 254))]
@@ -46,7 +47,7 @@ impl CreateUser {
 }
 
 /// Only what is given changes. Null clears what may be empty and leaves the rest.
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, Validate, JsonSchema)]
 pub struct UpdateUser {
     #[serde(default, deserialize_with = "trimmed_if_given")]
     #[garde(length(chars, min = 1, max = 100))]

@@ -4,26 +4,31 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::IntoResponse;
-use axum::routing::post;
-use axum::{Json, Router};
+use axum::Json;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::Id;
 
 use super::App;
 use crate::auth::{Account, AccountKind, TokenAuthentication};
 use crate::http::{ApiError, Body};
+use crate::openapi::{Described, Operation, Routes, Schemas};
 use crate::password::{PasswordHashing, Verified};
 use crate::requests::Login;
 use crate::store::{Credentials, Store};
 
-pub fn routes(authentication: Arc<TokenAuthentication>) -> Router<App> {
+pub fn routes(api: Routes, authentication: Arc<TokenAuthentication>) -> Routes {
     let handler = move |app, peer, headers, body| login(authentication, app, peer, headers, body);
-    Router::new().route("/auth/login", post(handler))
+    api.post("/auth/login", handler, "Get a token for an e-mail address and a password").refuses([
+        wrong(),
+        deleted(),
+        ApiError::RateLimited { retry_after_seconds: 6 },
+    ])
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LoggedIn {
     access_token: String,
     token_type: &'static str,
@@ -39,7 +44,7 @@ async fn login(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     Body(request): Body<Login>,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<LoggedIn, ApiError> {
     let kind = request.account_type;
     let from = authentication.client_address(peer.ip(), &headers);
     authentication.admit(kind, &request.email, from)?;
@@ -53,8 +58,29 @@ async fn login(
         account_type: kind,
         account_id: id,
     };
-    // RFC 6749, 5.1: no cache keeps a token.
-    Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(answer)))
+    Ok(answer)
+}
+
+impl IntoResponse for LoggedIn {
+    fn into_response(self) -> Response {
+        // RFC 6749, 5.1: no cache keeps a token.
+        let secret = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+        (secret, Json(self)).into_response()
+    }
+}
+
+impl Described for LoggedIn {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        operation.answers(StatusCode::OK, Some(schemas.answer::<Self>()), &["Cache-Control"]);
+    }
+}
+
+fn wrong() -> ApiError {
+    ApiError::AuthenticationFailed("e-mail address or password is wrong".into())
+}
+
+fn deleted() -> ApiError {
+    ApiError::AccountStatus("the account is deleted")
 }
 
 /// One hash is computed whether the account is there or not, and the answer is the same:
@@ -69,13 +95,12 @@ async fn verify(
 ) -> Result<Id, ApiError> {
     let stored = credentials.as_ref().map(|known| known.password_hash.clone());
     let verified = passwords.verify(password.clone(), stored).await?;
-    let wrong = || ApiError::AuthenticationFailed("e-mail address or password is wrong".into());
     let known = credentials.ok_or_else(wrong)?;
     if verified == Verified::Wrong {
         return Err(wrong());
     }
     if known.is_deleted {
-        return Err(ApiError::AccountStatus("the account is deleted"));
+        return Err(deleted());
     }
     if verified == Verified::Outdated {
         renew(passwords, store, kind, &known, password).await;

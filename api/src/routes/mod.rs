@@ -10,16 +10,14 @@ mod status;
 mod suppliers;
 mod users;
 
-use axum::Router;
 use axum::extract::FromRef;
-use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 use shared::Id;
 use shared::document::{Document, Supplier, User};
 use shared::process::Health;
 
-use crate::auth::{AccountKind, Authentication};
-use crate::http::{ApiError, Written};
+use crate::auth::{AccountKind, AuthMode, Authentication};
+use crate::http::{ApiError, Created, Written};
+use crate::openapi::Routes;
 use crate::password::PasswordHashing;
 use crate::store::{Once, Store};
 
@@ -39,38 +37,39 @@ impl FromRef<App> for Authentication {
 }
 
 /// Every route of the contract; a login only where tokens are believed.
-pub fn rest(authentication: &Authentication) -> Router<App> {
-    let login = match authentication {
-        Authentication::Headers => Router::new(),
-        Authentication::Token(token) => login::routes(token.clone()),
+pub fn rest(authentication: &Authentication) -> Routes {
+    let domains = [
+        users::routes,
+        suppliers::routes,
+        products::routes,
+        orders::routes,
+        order_steps::routes,
+        posts::routes,
+        status::routes,
+    ];
+    let routes = match authentication {
+        Authentication::Headers => Routes::new(AuthMode::Headers),
+        Authentication::Token(token) => login::routes(Routes::new(AuthMode::Token), token.clone()),
     };
-    Router::new()
-        .merge(login)
-        .merge(status::routes())
-        .merge(users::routes())
-        .merge(suppliers::routes())
-        .merge(products::routes())
-        .merge(orders::routes())
-        .merge(order_steps::routes())
-        .merge(posts::routes())
+    domains.into_iter().fold(routes, |routes, add| add(routes))
 }
 
 /// Makes something, unless this request did so before: then its first answer is given
 /// again. Of many at once one makes it, and the others get its answer.
-async fn make_once<T: Serialize>(
+async fn make_once<T>(
     store: &Store,
     once: &Once,
     make: impl Future<Output = Result<Written<T>, ApiError>>,
-) -> Result<Response, ApiError> {
+) -> Result<Created<T>, ApiError> {
     if let Some(first) = store.recall(once).await? {
-        return Ok(first.into_response());
+        return Ok(Created::Before(first));
     }
     match make.await {
         Err(ApiError::AlreadyAnswered) => {
             let first = store.recall(once).await?;
-            first.map(IntoResponse::into_response).ok_or(ApiError::AlreadyAnswered)
+            first.map(Created::Before).ok_or(ApiError::AlreadyAnswered)
         }
-        made => made.map(IntoResponse::into_response),
+        made => made.map(Created::Now),
     }
 }
 
@@ -79,7 +78,7 @@ async fn live_user(app: &App, id: Id) -> Result<User, ApiError> {
     let user: Option<User> = app.store.find(id).await?;
     let user = user.ok_or_else(|| app.authentication.gone(AccountKind::User))?;
     if user.is_deleted() {
-        return Err(ApiError::AccountStatus("the calling user is deleted"));
+        return Err(deleted_caller());
     }
     Ok(user)
 }
@@ -88,4 +87,22 @@ async fn live_user(app: &App, id: Id) -> Result<User, ApiError> {
 async fn live_supplier(app: &App, id: Id) -> Result<Supplier, ApiError> {
     let supplier: Option<Supplier> = app.store.find(id).await?;
     supplier.ok_or_else(|| app.authentication.gone(AccountKind::Supplier))
+}
+
+fn deleted_caller() -> ApiError {
+    ApiError::AccountStatus("the calling user is deleted")
+}
+
+/// How [`live_user`] refuses.
+fn not_live() -> [ApiError; 2] {
+    [ApiError::NotFound("user"), deleted_caller()]
+}
+
+/// How a sign-up is refused, beside its own rules.
+fn taken() -> ApiError {
+    ApiError::Duplicate("the e-mail address is already in use")
+}
+
+fn crowded() -> ApiError {
+    ApiError::RateLimited { retry_after_seconds: 2 }
 }

@@ -1,31 +1,34 @@
 //! The life of an order after it was placed. Its two sides take it on: the buyer, and
 //! the suppliers of its items. To anybody else it does not exist.
 
-use axum::Router;
 use axum::extract::State;
-use axum::response::IntoResponse;
-use axum::routing::post;
 use shared::Id;
-use shared::document::{Order, OrderAction, OrderItem, OrderRefusal};
+use shared::document::{Order, OrderAction, OrderItem, OrderRefusal, OrderStatus};
 
 use super::orders::require_buyer;
-use super::{App, live_supplier, live_user};
+use super::{App, live_supplier, live_user, not_live};
 use crate::auth::{Account, AccountKind};
 use crate::http::{ApiError, Body, CallingParty, CallingUser, EntityId, OptionalBody, Written};
+use crate::openapi::Routes;
 use crate::requests::{CancelOrder, DeliverOrder, ShipOrder};
 use crate::store::{Cause, Write};
 
-pub fn routes() -> Router<App> {
-    let whole = |action: OrderAction| {
-        post(move |app, id, party, cause| step(action, app, id, party, cause))
-    };
-    Router::new()
-        .route("/orders/{id}/confirm", whole(OrderAction::Confirm))
-        .route("/orders/{id}/process", whole(OrderAction::Process))
-        .route("/orders/{id}/ship", post(ship))
-        .route("/orders/{id}/deliver", post(deliver))
-        .route("/orders/{id}/refund", whole(OrderAction::Refund))
-        .route("/orders/{id}/cancel", post(cancel))
+pub fn routes(api: Routes) -> Routes {
+    use OrderAction::{Confirm, Process, Refund};
+    let whole = |action| move |app, id, party, cause| step(action, app, id, party, cause);
+    let not_now = || refused(OrderRefusal::Order(OrderStatus::Cancelled));
+    api.post("/orders/{id}/confirm", whole(Confirm), "Confirm a pending order")
+        .refuses(not_live().into_iter().chain([not_now()]))
+        .post("/orders/{id}/process", whole(Process), "Begin to pack a confirmed order")
+        .refuses(not_live().into_iter().chain([not_now()]))
+        .post("/orders/{id}/ship", ship, "Send items off: those named, or all that are left")
+        .refuses(not_live().into_iter().chain([not_now(), not_own_item()]))
+        .post("/orders/{id}/deliver", deliver, "Items arrived: those named, or all on their way")
+        .refuses(not_live().into_iter().chain([not_now(), not_own_item()]))
+        .post("/orders/{id}/refund", whole(Refund), "Give the money for a delivered order back")
+        .refuses(not_live().into_iter().chain([not_now()]))
+        .post("/orders/{id}/cancel", cancel, "Cancel an order that nobody has begun to pack")
+        .refuses(not_live().into_iter().chain([not_now()]))
 }
 
 /// A step that concerns the order as a whole.
@@ -35,7 +38,7 @@ async fn step(
     EntityId(id): EntityId,
     party: CallingParty,
     cause: Cause,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Written<Order>, ApiError> {
     require_live(&app, party).await?;
     let change = |order: &mut Order, write: &mut Write| {
         require_party(order, party)?;
@@ -52,7 +55,7 @@ async fn cancel(
     CallingUser(user): CallingUser,
     cause: Cause,
     OptionalBody(_reason): OptionalBody<CancelOrder>,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Written<Order>, ApiError> {
     let buyer = CallingParty(Account { kind: AccountKind::User, id: user });
     step(OrderAction::Cancel, State(app), EntityId(id), buyer, cause).await
 }
@@ -63,7 +66,7 @@ async fn ship(
     party: CallingParty,
     cause: Cause,
     Body(request): Body<ShipOrder>,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Written<Order>, ApiError> {
     require_live(&app, party).await?;
     let change = |order: &mut Order, write: &mut Write| {
         let named = own_items(order, party, request.item_ids.as_deref(), OrderAction::Ship)?;
@@ -83,7 +86,7 @@ async fn deliver(
     party: CallingParty,
     cause: Cause,
     OptionalBody(request): OptionalBody<DeliverOrder>,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Written<Order>, ApiError> {
     require_live(&app, party).await?;
     let change = |order: &mut Order, write: &mut Write| {
         let named = own_items(order, party, request.item_ids.as_deref(), OrderAction::Deliver)?;
@@ -131,7 +134,7 @@ fn own_items(
     let (own, foreign): (Vec<_>, Vec<_>) = order.items.iter().partition(|item| is_of(item, id));
     if let Some(named) = named {
         if foreign.iter().any(|item| named.contains(&item.item_id)) {
-            return Err(ApiError::Forbidden("only the supplier of an item may move it"));
+            return Err(not_own_item());
         }
         return Ok(Some(named.to_vec()));
     }
@@ -144,6 +147,10 @@ fn own_items(
         return Err(ApiError::StateConflict("none of your items is left".to_owned()));
     }
     Ok(Some(left))
+}
+
+fn not_own_item() -> ApiError {
+    ApiError::Forbidden("only the supplier of an item may move it")
 }
 
 fn refused(refusal: OrderRefusal) -> ApiError {

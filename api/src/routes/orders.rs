@@ -1,24 +1,28 @@
 use std::collections::HashMap;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::Uri;
-use axum::response::Response;
-use axum::routing::get;
 use mongodb::bson::doc;
 use shared::Id;
 use shared::document::{Order, Product};
 use shared::event::EventType;
 
-use super::{App, live_user, make_once};
-use crate::http::{ApiError, CallingUser, Creation, EntityId, Found, Listed, Query, Written};
+use super::{App, live_user, make_once, not_live};
+use crate::http::{
+    ApiError, CallingUser, Created, Creation, EntityId, Found, Listed, Query, Written,
+};
+use crate::openapi::Routes;
 use crate::requests::{CreateOrder, ListOrders};
 use crate::store::{
     Attempt, Cause, CommitError, Constraint, NoSecrets, Order as ListOrder, Store, Write,
 };
 
-pub fn routes() -> Router<App> {
-    Router::new().route("/orders", get(list).post(create)).route("/orders/{id}", get(read))
+pub fn routes(api: Routes) -> Routes {
+    api.get("/orders", list, "The caller's own orders, newest first")
+        .post("/orders", create, "Place an order; customer and products are frozen in it")
+        .refuses(not_live())
+        .refuses([ApiError::StateConflict("a product that is draft is not for sale".to_owned())])
+        .get("/orders/{id}", read, "One of the caller's own orders")
 }
 
 async fn create(
@@ -26,7 +30,7 @@ async fn create(
     CallingUser(user): CallingUser,
     cause: Cause,
     Creation { request, once }: Creation<CreateOrder>,
-) -> Result<Response, ApiError> {
+) -> Result<Created<Order>, ApiError> {
     let make = async {
         let customer = live_user(&app, user).await?;
         let products = ordered_products(&app.store, &request).await?;

@@ -1,25 +1,31 @@
-use axum::Router;
 use axum::extract::State;
 use axum::http::Uri;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use mongodb::bson::doc;
 use shared::Id;
 use shared::document::Post;
 use shared::event::EventType;
 
-use super::{App, live_user, make_once};
+use super::{App, live_user, make_once, not_live};
 use crate::http::{
-    ApiError, Body, CallingUser, Creation, Deleted, EntityId, Found, Listed, Query, Written,
+    ApiError, Body, CallingUser, Created, Creation, Deleted, EntityId, Found, Listed, Query,
+    Written,
 };
+use crate::openapi::Routes;
 use crate::requests::{CreatePost, ListPosts, UpdatePost};
 use crate::store::{Cause, NoSecrets, Order, Write};
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/posts", get(list).post(create))
-        .route("/posts/{id}", get(read).patch(update).delete(delete))
-        .route("/posts/{id}/publish", post(publish))
+pub fn routes(api: Routes) -> Routes {
+    let not_his = || not_live().into_iter().chain([not_author()]);
+    api.get("/posts", list, "The published posts, newest first")
+        .post("/posts", create, "Publish a post, or keep it as a draft")
+        .refuses(not_live())
+        .get("/posts/{id}", read, "One post")
+        .patch("/posts/{id}", update, "Change a post: only what is given changes")
+        .refuses(not_his())
+        .delete("/posts/{id}", delete, "Delete a post")
+        .refuses(not_his())
+        .post("/posts/{id}/publish", publish, "Publish a draft")
+        .refuses(not_his().chain([published_already()]))
 }
 
 async fn create(
@@ -27,7 +33,7 @@ async fn create(
     CallingUser(user): CallingUser,
     cause: Cause,
     Creation { request, once }: Creation<CreatePost>,
-) -> Result<Response, ApiError> {
+) -> Result<Created<Post>, ApiError> {
     let make = async {
         let author = live_user(&app, user).await?;
         let mut write = Write::new(&cause);
@@ -65,7 +71,7 @@ async fn update(
     CallingUser(user): CallingUser,
     cause: Cause,
     Body(request): Body<UpdatePost>,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Written<Post>, ApiError> {
     let change = |post: &mut Post, write: &mut Write| {
         require_author(post, user)?;
         request.apply(post);
@@ -97,11 +103,11 @@ async fn publish(
     EntityId(id): EntityId,
     CallingUser(user): CallingUser,
     cause: Cause,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Written<Post>, ApiError> {
     let change = |post: &mut Post, write: &mut Write| {
         require_author(post, user)?;
         if post.published_at.is_some() {
-            return Err(ApiError::StateConflict("the post is published already".to_owned()));
+            return Err(published_already());
         }
         post.published_at = Some(write.moment);
         Ok(write.update(post, EventType::PostPublished)?)
@@ -115,5 +121,13 @@ fn require_author(post: &Post, user: Id) -> Result<(), ApiError> {
     if post.author.user_id == user {
         return Ok(());
     }
-    Err(ApiError::Forbidden("only the author of the post may change it"))
+    Err(not_author())
+}
+
+fn not_author() -> ApiError {
+    ApiError::Forbidden("only the author of the post may change it")
+}
+
+fn published_already() -> ApiError {
+    ApiError::StateConflict("the post is published already".to_owned())
 }

@@ -1,8 +1,5 @@
-use axum::Router;
 use axum::extract::State;
 use axum::http::Uri;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use mongodb::bson::{doc, serialize_to_bson};
 use shared::Id;
 use shared::document::{Product, ProductAction, ProductStatus};
@@ -10,22 +7,32 @@ use shared::event::EventType;
 
 use super::{App, live_supplier, make_once};
 use crate::http::{
-    ApiError, Body, CallingSupplier, Creation, Deleted, EntityId, Found, Listed, Query, Written,
+    ApiError, Body, CallingSupplier, Created, Creation, Deleted, EntityId, Found, Listed, Query,
+    Written,
 };
+use crate::openapi::Routes;
 use crate::requests::{CreateProduct, ListProducts, UpdateProduct};
 use crate::store::{Cause, NoSecrets, Order, Write};
 
-pub fn routes() -> Router<App> {
-    let by = |action: ProductAction| {
-        post(move |app, id, supplier, cause| transition(action, app, id, supplier, cause))
-    };
-    Router::new()
-        .route("/products", get(list).post(create))
-        .route("/products/{id}", get(read).patch(update).delete(delete))
-        .route("/products/{id}/publish", by(ProductAction::Publish))
-        .route("/products/{id}/discontinue", by(ProductAction::Discontinue))
-        .route("/products/{id}/mark-out-of-stock", by(ProductAction::MarkOutOfStock))
-        .route("/products/{id}/restore", by(ProductAction::Restore))
+pub fn routes(api: Routes) -> Routes {
+    use ProductAction::{Discontinue, MarkOutOfStock, Publish, Restore};
+    let by = |action| move |app, id, supplier, cause| transition(action, app, id, supplier, cause);
+    api.get("/products", list, "The products, newest first")
+        .post("/products", create, "Make a draft")
+        .refuses([ApiError::NotFound("supplier")])
+        .get("/products/{id}", read, "One product")
+        .patch("/products/{id}", update, "Change a product: only what is given changes")
+        .refuses([not_owner()])
+        .delete("/products/{id}", delete, "Delete a product, for good")
+        .refuses([not_owner()])
+        .post("/products/{id}/publish", by(Publish), "Put a draft on sale")
+        .refuses([not_owner(), not_allowed(ProductStatus::Active)])
+        .post("/products/{id}/discontinue", by(Discontinue), "Take a product off sale")
+        .refuses([not_owner(), not_allowed(ProductStatus::Draft)])
+        .post("/products/{id}/mark-out-of-stock", by(MarkOutOfStock), "Say that none is left")
+        .refuses([not_owner(), not_allowed(ProductStatus::Draft)])
+        .post("/products/{id}/restore", by(Restore), "Make it a draft again")
+        .refuses([not_owner(), not_allowed(ProductStatus::Active)])
 }
 
 async fn create(
@@ -33,7 +40,7 @@ async fn create(
     CallingSupplier(supplier): CallingSupplier,
     cause: Cause,
     Creation { request, once }: Creation<CreateProduct>,
-) -> Result<Response, ApiError> {
+) -> Result<Created<Product>, ApiError> {
     let make = async {
         let attempt = || async {
             // Read anew each time: the supplier may go while the product is made.
@@ -87,7 +94,7 @@ async fn update(
     CallingSupplier(supplier): CallingSupplier,
     cause: Cause,
     Body(request): Body<UpdateProduct>,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Written<Product>, ApiError> {
     let change = |product: &mut Product, write: &mut Write| {
         require_owner(product, supplier)?;
         request.apply(product);
@@ -120,7 +127,7 @@ async fn transition(
     EntityId(id): EntityId,
     CallingSupplier(supplier): CallingSupplier,
     cause: Cause,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Written<Product>, ApiError> {
     let change = |product: &mut Product, write: &mut Write| {
         require_owner(product, supplier)?;
         step(product, action)?;
@@ -137,13 +144,20 @@ fn require_owner(product: &Product, supplier: Id) -> Result<(), ApiError> {
     if product.supplier_id == supplier {
         return Ok(());
     }
-    Err(ApiError::Forbidden("only the supplier of the product may change it"))
+    Err(not_owner())
+}
+
+fn not_owner() -> ApiError {
+    ApiError::Forbidden("only the supplier of the product may change it")
 }
 
 fn step(product: &mut Product, action: ProductAction) -> Result<(), ApiError> {
-    product.status = product.status.after(action).ok_or_else(|| {
-        let status = product.status.as_str();
-        ApiError::StateConflict(format!("a product that is {status} does not allow this"))
-    })?;
+    let now = product.status;
+    product.status = now.after(action).ok_or_else(|| not_allowed(now))?;
     Ok(())
+}
+
+fn not_allowed(now: ProductStatus) -> ApiError {
+    let status = now.as_str();
+    ApiError::StateConflict(format!("a product that is {status} does not allow this"))
 }

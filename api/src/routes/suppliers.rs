@@ -1,34 +1,39 @@
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use mongodb::bson::doc;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::Id;
 use shared::document::{Document, Product, ProductAction, ProductStatus, Supplier};
 use shared::event::EventType;
 
-use super::{App, make_once};
+use super::{App, crowded, make_once, taken};
 use crate::auth::{Account, AccountKind};
 use crate::http::{
-    ApiError, Body, Creation, Deleted, EntityId, Found, Listed, MaybeCallingSupplier, Query,
-    Written,
+    ApiError, Body, Created, Creation, Deleted, EntityId, Found, Listed, MaybeCallingSupplier,
+    Query, Written,
 };
+use crate::openapi::Routes;
 use crate::requests::{CreateSupplier, ListAll, UpdateSupplier};
 use crate::store::{
     Attempt, BankingInfo, Cause, Committed, Listing, Order, Store, SupplierSecrets, Write,
 };
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/suppliers", get(list).post(create))
-        .route("/suppliers/{id}", get(read).patch(update).delete(delete))
+pub fn routes(api: Routes) -> Routes {
+    api.get("/suppliers", list, "The suppliers, in the order in which they signed up")
+        .post("/suppliers", create, "Sign a supplier up")
+        .refuses([taken(), crowded()])
+        .get("/suppliers/{id}", read, "One supplier; bank details for itself alone")
+        .patch("/suppliers/{id}", update, "Change a supplier: only what is given changes")
+        .by_itself(AccountKind::Supplier)
+        .delete("/suppliers/{id}", delete, "Remove a supplier, and its products with it")
+        .by_itself(AccountKind::Supplier)
 }
 
 /// A supplier as it is answered. Bank details are there for the supplier itself and
 /// null for everybody else.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Supplier")]
 struct Answer {
     #[serde(flatten)]
     supplier: Supplier,
@@ -53,7 +58,7 @@ async fn create(
     State(app): State<App>,
     cause: Cause,
     Creation { mut request, once }: Creation<CreateSupplier>,
-) -> Result<Response, ApiError> {
+) -> Result<Created<Answer>, ApiError> {
     let make = async {
         let password_hash = app.passwords.hash(std::mem::take(&mut request.password)).await?;
         let banking_info = request.banking_info.take();
@@ -97,7 +102,7 @@ async fn update(
     headers: HeaderMap,
     cause: Cause,
     Body(request): Body<UpdateSupplier>,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Written<Answer>, ApiError> {
     app.authentication.require_self(Account { kind: AccountKind::Supplier, id }, &headers)?;
     let change = |supplier: &mut Supplier, write: &mut Write| {
         request.apply(supplier);

@@ -1,29 +1,34 @@
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use mongodb::bson::doc;
 use shared::document::User;
 use shared::event::EventType;
 
-use super::{App, make_once};
+use super::{App, crowded, make_once, taken};
 use crate::auth::{Account, AccountKind};
-use crate::http::{ApiError, Body, Creation, Deleted, EntityId, Found, Listed, Query, Written};
+use crate::http::{
+    ApiError, Body, Created, Creation, Deleted, EntityId, Found, Listed, Query, Written,
+};
+use crate::openapi::Routes;
 use crate::requests::{CreateUser, ListAll, UpdateUser};
 use crate::store::{Cause, Order, UserSecrets, Write};
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/users", get(list).post(create))
-        .route("/users/{id}", get(read).patch(update).delete(delete))
+pub fn routes(api: Routes) -> Routes {
+    api.get("/users", list, "The users, in the order in which they signed up")
+        .post("/users", create, "Sign a user up")
+        .refuses([taken(), crowded()])
+        .get("/users/{id}", read, "One user")
+        .patch("/users/{id}", update, "Change a profile: only what is given changes")
+        .by_itself(AccountKind::User)
+        .delete("/users/{id}", delete, "Delete a user")
+        .by_itself(AccountKind::User)
 }
 
 async fn create(
     State(app): State<App>,
     cause: Cause,
     Creation { mut request, once }: Creation<CreateUser>,
-) -> Result<Response, ApiError> {
+) -> Result<Created<User>, ApiError> {
     let make = async {
         let password_hash = app.passwords.hash(std::mem::take(&mut request.password)).await?;
         let mut write = Write::new(&cause);
@@ -57,7 +62,7 @@ async fn update(
     headers: HeaderMap,
     cause: Cause,
     Body(request): Body<UpdateUser>,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Written<User>, ApiError> {
     app.authentication.require_self(Account { kind: AccountKind::User, id }, &headers)?;
     let change = |user: &mut User, write: &mut Write| {
         request.apply(user);

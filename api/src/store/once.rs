@@ -6,7 +6,7 @@
 use axum::extract::Request;
 use mongodb::bson::{Document as Fields, doc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ use super::write::Action;
 use super::{CommitError, Committed, Constraint, Store, Write};
 use crate::auth::{AccountKind, Authentication};
 use crate::http::ApiError;
+use crate::openapi::{self, Described, Schemas};
 
 pub(super) const COLLECTION: &str = "idempotency_keys";
 const HEADER: &str = "Idempotency-Key";
@@ -73,6 +74,16 @@ impl IdempotencyKey {
         let (user, supplier) = (caller(AccountKind::User)?, caller(AccountKind::Supplier)?);
         let path = request.uri().path();
         Ok(Self(Some(format!("{path} {user} {supplier} {key}"))))
+    }
+}
+
+impl Described for IdempotencyKey {
+    fn describe(operation: &mut openapi::Operation, _: &mut Schemas) {
+        let schema = json!({ "type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH,
+                             "pattern": "^[\\x20-\\x7e]+$", "examples": ["7f3d2c1e"] });
+        let about = "Your name for this request, for 24 hours: sent again under the same key, \
+                     it gets its first answer again and makes nothing new.";
+        operation.takes_header(HEADER, about, &schema);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What lies beside a document in MongoDB and never leaves it with an event.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// For the aggregates that keep none.
@@ -18,7 +19,7 @@ pub struct SupplierSecrets {
 }
 
 /// Answered only to the supplier itself.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct BankingInfo {
     #[serde(default)]
     pub bank_name: Option<String>,

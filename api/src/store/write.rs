@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::error::{CommitError, Constraint};
 use super::group::{Hold, Resource};
 use crate::http::{ApiError, Expected};
+use crate::openapi::{self, Described, Schemas};
 
 /// What a request says about where a write comes from.
 #[derive(Debug, Clone, Default)]
@@ -222,6 +223,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Cause {
         let traceparent = traceparent.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let expected = Expected::from_headers(&parts.headers)?;
         Ok(Self { traceparent, expected })
+    }
+}
+
+/// A version can be named only of what is there already.
+impl Described for Cause {
+    fn describe(operation: &mut openapi::Operation, schemas: &mut Schemas) {
+        if operation.is_on_one() {
+            Expected::describe(operation, schemas);
+        }
     }
 }
 

@@ -5,11 +5,16 @@ use std::panic::Location;
 
 use futures::future::BoxFuture;
 use reqwest::header::HeaderMap;
-use reqwest::{Body, RequestBuilder, StatusCode};
+use reqwest::{Body, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
+
+use crate::documented;
 
 /// A request that is sent once awaited.
 pub struct Call {
+    document: &'static Value,
+    method: Method,
+    path: String,
     what: String,
     request: RequestBuilder,
 }
@@ -23,8 +28,13 @@ pub struct Answer {
 }
 
 impl Call {
-    pub fn new(what: String, request: RequestBuilder) -> Self {
-        Self { what, request }
+    pub fn new(
+        document: &'static Value,
+        method: Method,
+        path: &str,
+        request: RequestBuilder,
+    ) -> Self {
+        Self { what: format!("{method} {path}"), path: path.to_owned(), document, method, request }
     }
 
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
@@ -70,11 +80,13 @@ impl IntoFuture for Call {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let Self { what, request } = self;
+            let Self { document, method, path, what, request } = self;
             let response = request.send().await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
             let (status, headers) = (response.status(), response.headers().clone());
             let text = response.text().await.unwrap();
-            Answer { what, status, headers, text }
+            let answer = Answer { what, status, headers, text };
+            documented::check(document, &method, &path, &answer);
+            answer
         })
     }
 }

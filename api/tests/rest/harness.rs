@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{interval, timeout};
 
 use crate::call::Call;
+use crate::documented;
 use crate::database::{Database, mongodb_url};
 
 /// Generous, because the machine is busy with other tests.
@@ -24,6 +25,7 @@ pub struct Api {
 /// The running API, without a word on what is behind it.
 pub struct Server {
     pub address: String,
+    document: &'static serde_json::Value,
     client: reqwest::Client,
     shutdown: Shutdown,
     running: JoinHandle<()>,
@@ -99,18 +101,20 @@ impl Server {
     pub async fn start_with(mongodb_url: &str, database: &str, settings: &[&str]) -> Self {
         let arguments = ["api", "--mongodb-url", mongodb_url, "--database-name", database];
         let config = Config::parse_from(arguments.iter().chain(settings));
+        let document = documented::under(&config);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = Shutdown::new();
         let serving = api::run(config, listener, shutdown.clone());
         let running = tokio::spawn(async move { serving.await.expect("the API runs") });
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-        Self { address, client, shutdown, running }
+        Self { address, document, client, shutdown, running }
     }
 
     pub fn call(&self, method: Method, path: impl AsRef<str>) -> Call {
         let url = format!("{}{}", self.address, path.as_ref());
-        Call::new(format!("{method} {}", path.as_ref()), self.client.request(method, url))
+        let request = self.client.request(method.clone(), url);
+        Call::new(self.document, method, path.as_ref(), request)
     }
 
     /// One series of /metrics, by its name and labels as they are written there.

@@ -12,6 +12,7 @@
 
 mod call;
 mod database;
+mod documented;
 mod documents;
 mod edges;
 mod events;
@@ -36,6 +37,7 @@ mod limits_goods;
 mod lists;
 mod lives;
 mod login;
+mod openapi;
 mod order_steps;
 mod orders;
 mod outage;
@@ -46,4 +48,5 @@ mod smallest;
 mod states;
 mod suppliers;
 mod tokens;
+mod surface;
 mod versions;

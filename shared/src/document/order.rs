@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::order_life::{FulfillmentStatus, OrderStatus};
@@ -8,7 +9,7 @@ use super::rules;
 use crate::event::Domain;
 use crate::{Id, Timestamp};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Order {
     #[serde(alias = "_id")]
     pub id: Id,
@@ -25,7 +26,7 @@ pub struct Order {
 }
 
 /// The buyer as of the moment of the order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Customer {
     pub user_id: Id,
     pub display_name: String,
@@ -34,7 +35,7 @@ pub struct Customer {
     pub phone: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderItem {
     /// `item_1`, `item_2`, … within the order.
     pub item_id: String,
@@ -58,7 +59,7 @@ pub struct OrderItem {
 }
 
 /// The product as of the moment of the order: later changes do not reach it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProductSnapshot {
     pub product_id: Id,
     pub supplier_id: Id,
@@ -76,7 +77,7 @@ impl ProductSnapshot {
     pub const DEFAULT_IMAGE: &str = "https://placeholder.com/default.jpg";
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct ShippingAddress {
     #[garde(length(chars, min = 1, max = 200))]
     pub recipient_name: String,

@@ -1,10 +1,11 @@
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Domain;
 use crate::{Id, Timestamp};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Post {
     #[serde(alias = "_id")]
     pub id: Id,
@@ -29,7 +30,7 @@ pub struct Post {
 }
 
 /// The author as of the moment of the post.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Author {
     pub user_id: Id,
     pub display_name: String,
@@ -38,7 +39,7 @@ pub struct Author {
     pub author_type: AuthorType,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthorType {
     #[default]
@@ -47,7 +48,7 @@ pub enum AuthorType {
     Leader,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PostType {
     Text,
@@ -57,7 +58,7 @@ pub enum PostType {
     Poll,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct Media {
     #[garde(skip)]
     pub media_type: MediaType,
@@ -80,7 +81,7 @@ pub struct Media {
     pub size_bytes: Option<i64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MediaType {
     Image,
@@ -88,7 +89,7 @@ pub enum MediaType {
     Gif,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct LinkPreview {
     #[garde(skip)]
     pub url: String,
@@ -105,7 +106,7 @@ pub struct LinkPreview {
     pub site_name: Option<String>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PostStats {
     pub view_count: i64,

@@ -1,13 +1,14 @@
 use std::collections::BTreeMap;
 
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rules;
 use crate::event::{Domain, EventType};
 use crate::{Id, Timestamp};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Product {
     #[serde(alias = "_id")]
     pub id: Id,
@@ -38,12 +39,12 @@ pub struct Product {
     pub updated_at: Timestamp,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SupplierInfo {
     pub name: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct TopicDescription {
     #[garde(length(chars, min = 1, max = 100))]
     pub topic: String,
@@ -54,14 +55,14 @@ pub struct TopicDescription {
     pub display_order: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProductMetadata {
     pub base_sku: String,
     #[serde(default)]
     pub brand: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct StockLocation {
     #[garde(length(chars, min = 1, max = 200))]
     pub location_name: String,
@@ -83,7 +84,7 @@ pub struct StockLocation {
     pub quantity: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct Variant {
     #[garde(length(chars, min = 1, max = 50))]
     pub variant_id: String,
@@ -107,7 +108,7 @@ pub struct Variant {
     pub image_url: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct VariantAttribute {
     #[garde(length(chars, min = 1, max = 50))]
     pub attribute_name: String,
@@ -115,17 +116,20 @@ pub struct VariantAttribute {
     pub attribute_value: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct PackageDimensions {
     #[garde(custom(rules::greater_than_zero))]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub width_cm: f64,
     #[garde(custom(rules::greater_than_zero))]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub height_cm: f64,
     #[garde(custom(rules::greater_than_zero))]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub depth_cm: f64,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ProductStats {
     pub view_count: i64,
@@ -134,7 +138,7 @@ pub struct ProductStats {
     pub total_reviews: i64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Category {
     Electronics,
@@ -150,7 +154,7 @@ pub enum Category {
     Other,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UnitType {
     #[default]
@@ -168,7 +172,7 @@ pub enum UnitType {
     Other,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProductStatus {
     Draft,

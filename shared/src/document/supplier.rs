@@ -1,4 +1,5 @@
 use garde::Validate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rules;
@@ -7,7 +8,7 @@ use crate::{Id, Timestamp};
 
 /// A supplier without its secrets: `password_hash` and `banking_info` lie beside
 /// these fields in MongoDB and are not part of the type.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Supplier {
     #[serde(alias = "_id")]
     pub id: Id,
@@ -25,7 +26,7 @@ pub struct Supplier {
     pub updated_at: Timestamp,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct SupplierContact {
     /// Trimmed and lower-cased: the form in which it is unique.
     #[serde(deserialize_with = "rules::email")]
@@ -50,7 +51,7 @@ pub struct SupplierContact {
     pub contact_person_phone: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct CompanyInfo {
     #[garde(length(chars, min = 2, max = 200))]
     pub legal_name: String,
@@ -64,7 +65,7 @@ pub struct CompanyInfo {
     pub shipping_address: Option<Address>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct Address {
     #[garde(length(chars, min = 1, max = 200))]
     pub street_address_1: String,
@@ -83,7 +84,7 @@ pub struct Address {
     pub country: String,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct BusinessInfo {
     pub facebook_url: Option<String>,

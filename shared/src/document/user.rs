@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Domain;
@@ -6,7 +7,7 @@ use crate::{Id, Timestamp};
 /// What a profile shows until the user picks a picture.
 pub const DEFAULT_AVATAR: &str = "https://cdn.example.com/avatars/default.jpg";
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct User {
     #[serde(alias = "_id")]
     pub id: Id,
@@ -20,7 +21,7 @@ pub struct User {
     pub updated_at: Timestamp,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UserContact {
     /// Trimmed and lower-cased: the form in which it is unique.
     pub primary_email: String,
@@ -30,7 +31,7 @@ pub struct UserContact {
     pub phone: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Profile {
     pub display_name: String,
     #[serde(default = "default_avatar")]
