@@ -14,7 +14,7 @@ CARGO := cargo --locked
 # make chaos SECONDS=600 SEED=7 CLIENTS=8; without a SEED another one each time.
 SECONDS := 120
 
-.PHONY: help demo up down wipe build test lint chaos chaos-relay image sbom bench
+.PHONY: help demo up down wipe build test fuzz lint chaos chaos-relay image sbom bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -40,6 +40,11 @@ test: toolchain ## all tests, on servers of their own
 	@$(STACK) rules
 	@$(CARGO) build --workspace
 	@$(WITH_TEST_SERVERS) $(CARGO) test --workspace
+	@$(WITH_TEST_SERVERS) deploy/local/fuzz
+
+fuzz: build ## a minute of random requests made from the OpenAPI document
+	@deploy/local/stack fetch mongodb kafka mysql
+	@$(WITH_TEST_SERVERS) deploy/local/fuzz
 
 lint: toolchain ## formatting, lints and deployment files; warnings refused
 	@$(CARGO) fmt --all --check

@@ -28,6 +28,7 @@ mod cursors;
 mod envelope;
 mod failover;
 mod groups;
+mod guide;
 mod idempotency;
 mod killed;
 mod legacy;
