@@ -70,10 +70,7 @@ impl Operation {
         let retry_after = error.retry_after_seconds().map(|_| "Retry-After");
         let challenge = error.challenge().map(|_| "WWW-Authenticate");
         let headers = retry_after.into_iter().chain(challenge).collect();
-        let refused = Refused {
-            example: json!(error.envelope()),
-            headers,
-        };
+        let refused = Refused { example: json!(error.envelope()), headers };
         self.refusals.entry(status.as_u16()).or_default().entry(code).or_insert(refused);
     }
 

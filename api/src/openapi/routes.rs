@@ -64,7 +64,8 @@ impl Routes {
 
     /// Where tokens are believed, only the account itself may call the last route.
     pub fn by_itself(mut self, kind: AccountKind) -> Self {
-        if let Some(operation) = self.operations.last_mut().filter(|_| self.mode == AuthMode::Token) {
+        if let Some(operation) = self.operations.last_mut().filter(|_| self.mode == AuthMode::Token)
+        {
             operation.callers.clear();
             operation.called_by(&[kind]);
         }

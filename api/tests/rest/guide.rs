@@ -2,8 +2,10 @@
 
 use std::process::Stdio;
 
-use crate::documented::DOCUMENT;
-use crate::harness::Api;
+use crate::accounts::token_mode;
+use crate::database::mongodb_url;
+use crate::documented::{DOCUMENT, TOKEN_DOCUMENT};
+use crate::harness::{Api, Server};
 use crate::surface;
 
 const GUIDE: &str = include_str!("../../../docs/api.md");
@@ -34,9 +36,13 @@ fn examples() -> (String, Vec<&'static str>) {
 #[tokio::test]
 async fn the_examples_answer_what_they_say() {
     let api = Api::start().await;
+    let name = &api.database.name;
+    let tokens = Server::start_with(&mongodb_url(), name, &token_mode(&[])).await;
+    tokens.until_ready().await;
     let (script, promised) = examples();
     assert!(promised.len() >= 15, "{promised:?}");
     let script = script.replace("http://localhost:8000", &api.server.address);
+    let script = script.replace("http://localhost:8001", &tokens.address);
     let folder = std::env::temp_dir().join(&api.database.name);
     std::fs::create_dir(&folder).unwrap();
     let mut bash = tokio::process::Command::new("bash");
@@ -55,11 +61,12 @@ fn the_tables_are_complete() {
     for (method, path) in surface::routes() {
         assert!(GUIDE.contains(&format!("`{method} {path}`")), "{method} {path} is missing");
     }
+    assert!(GUIDE.contains("`POST /auth/login`"));
     let codes = &DOCUMENT["components"]["schemas"]["Refusal"]["properties"]["code"]["enum"];
     for code in codes.as_array().unwrap() {
         assert!(GUIDE.contains(&format!("| `{}` |", code.as_str().unwrap())), "{code} is missing");
     }
-    let headers = DOCUMENT["components"]["headers"].as_object().unwrap().keys();
+    let headers = TOKEN_DOCUMENT["components"]["headers"].as_object().unwrap().keys();
     for header in headers.filter(|name| *name != "Allow") {
         assert!(GUIDE.contains(&format!("`{header}`")), "{header} is missing");
     }

@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{interval, timeout};
 
 use crate::call::Call;
-use crate::documented;
 use crate::database::{Database, mongodb_url};
+use crate::documented;
 
 /// Generous, because the machine is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -48,6 +48,6 @@ mod refusals;
 mod smallest;
 mod states;
 mod suppliers;
-mod tokens;
 mod surface;
+mod tokens;
 mod versions;
