@@ -122,11 +122,17 @@ impl Operation {
             }
             AuthMode::Token => {
                 self.callers.push(json!({ super::BEARER: [] }));
-                self.refuses(&ApiError::InvalidToken);
-                let other = "the header names another account than the token";
-                self.refuses(&ApiError::Forbidden(other));
-                self.refuses(&ApiError::malformed_header(AccountKind::User.header()));
+                self.reads_tokens();
             }
+        }
+    }
+
+    /// Where tokens are believed, one that comes must be sound, needed or not.
+    pub fn reads_tokens(&mut self) {
+        if self.mode == AuthMode::Token {
+            self.refuses(&ApiError::InvalidToken);
+            self.refuses(&ApiError::Forbidden("the header names another account than the token"));
+            self.refuses(&ApiError::malformed_header(AccountKind::User.header()));
         }
     }
 

@@ -5,7 +5,7 @@ use shared::Id;
 use shared::document::{Product, ProductAction, ProductStatus};
 use shared::event::EventType;
 
-use super::{App, live_supplier, make_once};
+use super::{App, deleted_caller, live_supplier, make_once};
 use crate::http::{
     ApiError, Body, CallingSupplier, Created, Creation, Deleted, EntityId, Found, Listed, Query,
     Written,
@@ -19,7 +19,7 @@ pub fn routes(api: Routes) -> Routes {
     let by = |action| move |app, id, supplier, cause| transition(action, app, id, supplier, cause);
     api.get("/products", list, "The products, newest first")
         .post("/products", create, "Make a draft")
-        .refuses([ApiError::NotFound("supplier")])
+        .refuses([ApiError::NotFound("supplier"), deleted_caller()])
         .get("/products/{id}", read, "One product")
         .patch("/products/{id}", update, "Change a product: only what is given changes")
         .refuses([not_owner()])

@@ -84,6 +84,7 @@ impl Described for IdempotencyKey {
         let about = "Your name for this request, for 24 hours: sent again under the same key, \
                      it gets its first answer again and makes nothing new.";
         operation.takes_header(HEADER, about, &schema);
+        operation.reads_tokens();
     }
 }
 

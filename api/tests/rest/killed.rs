@@ -8,6 +8,7 @@ use reqwest::Method;
 
 use crate::call::{Call, id};
 use crate::database::{Database, mongodb_url};
+use crate::documented::DOCUMENT;
 use crate::fixtures::new_user;
 use crate::proxy::Proxy;
 
@@ -40,7 +41,9 @@ impl Process {
     fn sign_up(&self, body: &serde_json::Value) -> Call {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let request = client.request(Method::POST, format!("{}/users", self.url));
-        Call::new("POST /users".to_owned(), request).header("Idempotency-Key", "mine").json(body)
+        Call::new(&DOCUMENT, Method::POST, "/users", request)
+            .header("Idempotency-Key", "mine")
+            .json(body)
     }
 }
 
