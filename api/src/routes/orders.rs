@@ -32,8 +32,9 @@ async fn create(
     Creation { request, once }: Creation<CreateOrder>,
 ) -> Result<Created<Order>, ApiError> {
     let make = async {
-        let customer = live_user(&app, user).await?;
-        let products = ordered_products(&app.store, &request).await?;
+        let (customer, products) =
+            tokio::join!(live_user(&app, user), ordered_products(&app.store, &request));
+        let (customer, products) = (customer?, products?);
         let attempt = || async {
             let mut write = Write::new(&cause);
             let order = request.to_document(&customer, &products, write.moment)?;
@@ -56,8 +57,8 @@ async fn ordered_products(
     store: &Store,
     request: &CreateOrder,
 ) -> Result<HashMap<Id, Product>, ApiError> {
-    let ids: Vec<Id> = request.items.iter().map(|line| line.product_id).collect();
-    let products: Vec<Product> = store.all(doc! { "_id": { "$in": ids } }).await?;
+    let products: Vec<Product> =
+        store.find_each(request.items.iter().map(|line| line.product_id)).await?;
     Ok(products.into_iter().map(|product| (product.id, product)).collect())
 }
 

@@ -6,6 +6,7 @@ mod credentials;
 mod error;
 mod group;
 mod list;
+mod look_up;
 mod once;
 mod read;
 mod schema;
@@ -18,7 +19,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mongodb::bson::RawDocumentBuf;
-use mongodb::options::{ClientOptions, WriteConcern};
+use mongodb::options::{
+    ClientOptions, CollectionOptions, ReadPreference, SelectionCriteria, WriteConcern,
+};
 use mongodb::{Client, Collection, Database};
 use shared::event::Domain;
 use shared::process::MongoSettings;
@@ -26,6 +29,7 @@ use shared::process::MongoSettings;
 use crate::metrics::Metrics;
 
 use group::Committing;
+use look_up::LookUp;
 use transaction::Transactions;
 
 pub use commit::Attempt;
@@ -43,6 +47,7 @@ pub struct Store {
     client: Client,
     database: Database,
     committing: Committing,
+    look_ups: [LookUp; Domain::ALL.len()],
     timeout: Duration,
     metrics: Metrics,
     /// Set once the unique indexes stand: no write may slip in before them.
@@ -73,7 +78,10 @@ impl Store {
             database: database.clone(),
             retries: metrics.transaction_retries.clone(),
         };
+        let look_ups =
+            Domain::ALL.map(|domain| LookUp::start(from_primary(&database, domain.collection())));
         Ok(Self {
+            look_ups,
             committing: Committing::start(transactions, groups, timeout, metrics.clone()),
             client,
             database,
@@ -101,4 +109,15 @@ impl Store {
     fn collection(&self, name: &str) -> Collection<RawDocumentBuf> {
         self.database.collection(name)
     }
+
+    fn look_up(&self, domain: Domain) -> &LookUp {
+        &self.look_ups[domain as usize]
+    }
+}
+
+/// A client reads its own writes, whatever read preference the URL names.
+fn from_primary<T: Send + Sync>(database: &Database, name: &str) -> Collection<T> {
+    let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
+    let options = CollectionOptions::builder().selection_criteria(primary).build();
+    database.collection_with_options(name, options)
 }

@@ -1,11 +1,14 @@
+use std::collections::BTreeSet;
+
 use futures::TryStreamExt;
-use mongodb::bson::{Document as Filter, doc};
-use mongodb::{Collection, options::ReadPreference, options::SelectionCriteria};
+use futures::future::try_join_all;
+use mongodb::Collection;
+use mongodb::bson::{self, Document as Filter, RawDocumentBuf, doc};
 use serde::de::DeserializeOwned;
 use shared::Id;
 use shared::document::Document;
 
-use super::{BankingInfo, Store};
+use super::{BankingInfo, Store, from_primary};
 use crate::http::ApiError;
 
 impl Store {
@@ -20,9 +23,19 @@ impl Store {
 
     /// The document with this id, deleted or not.
     pub async fn find<D: Document>(&self, id: Id) -> Result<Option<D>, ApiError> {
-        let documents = self.typed::<D>(D::DOMAIN.collection());
-        let query = documents.find_one(doc! { "_id": id });
-        self.in_time(async { Ok(query.await?) }).await
+        let found = self.look_up(D::DOMAIN).find(id);
+        let found = self.in_time(async { Ok(found.await?) }).await?;
+        found.map(|stored| from_stored(&stored)).transpose()
+    }
+
+    /// Those of the documents that there are, deleted or not, each once.
+    pub async fn find_each<D: Document>(
+        &self,
+        ids: impl IntoIterator<Item = Id>,
+    ) -> Result<Vec<D>, ApiError> {
+        let ids: BTreeSet<Id> = ids.into_iter().collect();
+        let found = try_join_all(ids.into_iter().map(|id| self.find(id))).await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// All documents that match, for a write that concerns each of them.
@@ -46,10 +59,7 @@ impl Store {
     }
 
     pub(super) fn typed<T: DeserializeOwned + Send + Sync>(&self, name: &str) -> Collection<T> {
-        let options = mongodb::options::CollectionOptions::builder()
-            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
-            .build();
-        self.database.collection_with_options(name, options)
+        from_primary(&self.database, name)
     }
 
     pub(super) async fn in_time<T>(
@@ -60,4 +70,8 @@ impl Store {
             .await
             .unwrap_or(Err(ApiError::Unavailable { outcome_unknown: false }))
     }
+}
+
+fn from_stored<D: Document>(stored: &RawDocumentBuf) -> Result<D, ApiError> {
+    bson::deserialize_from_slice(stored.as_bytes()).map_err(ApiError::internal)
 }

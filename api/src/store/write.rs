@@ -1,6 +1,6 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use mongodb::bson::{self, Document as Fields, RawDocumentBuf, doc};
+use mongodb::bson::{self, Document as Fields, RawDocumentBuf, cstr, doc};
 use serde::Serialize;
 use shared::document::{Document, Product, Supplier};
 use shared::event::{Domain, EventType, deletion_data};
@@ -99,7 +99,7 @@ impl Write {
         document: &D,
         event: EventType,
     ) -> Result<(), CommitError> {
-        let mut fields = as_stored(document)?;
+        let mut fields = Fields::try_from(raw(document)?).map_err(CommitError::internal)?;
         fields.remove("id");
         // Changes without a new version (see `link`), so what was read may be old by now.
         fields.remove("product_ids");
@@ -191,18 +191,23 @@ fn stored_form<D: Document, S: Serialize>(
     document: &D,
     secrets: &S,
 ) -> Result<RawDocumentBuf, CommitError> {
-    let (fields, secrets) = (as_stored(document)?, as_stored(secrets)?);
-    let mut stored = doc! { "_id": document.id() };
-    stored.extend(fields.into_iter().filter(|(key, _)| key != "id"));
-    stored.extend(secrets);
-    RawDocumentBuf::try_from(&stored).map_err(CommitError::internal)
+    let fields = raw(document)?;
+    let secrets = raw(secrets)?;
+    let mut stored = RawDocumentBuf::new();
+    stored.append(cstr!("_id"), document.id().object_id());
+    for field in fields.iter().chain(secrets.iter()) {
+        let (name, value) = field.map_err(CommitError::internal)?;
+        if name.as_str() != "id" {
+            stored.append(name, value);
+        }
+    }
+    Ok(stored)
 }
 
 /// Ids as ObjectIds and moments as dates. `bson::serialize_to_document` would make
 /// text of both: it serialises for human readers, the raw form for the server.
-fn as_stored<T: Serialize>(value: &T) -> Result<Fields, CommitError> {
-    let raw = bson::serialize_to_raw_document_buf(value).map_err(CommitError::internal)?;
-    Fields::try_from(raw).map_err(CommitError::internal)
+fn raw<T: Serialize>(value: &T) -> Result<RawDocumentBuf, CommitError> {
+    bson::serialize_to_raw_document_buf(value).map_err(CommitError::internal)
 }
 
 /// Matches the document at exactly this version. One of the Python system's may

@@ -1,5 +1,6 @@
 //! Every read of the contract: status, shape, and no event.
 
+use futures::future::{join_all, join3};
 use serde_json::{Value, json};
 
 use crate::call::id;
@@ -72,4 +73,33 @@ async fn metrics_count_requests_by_route() {
         assert_eq!(api.server.metric(&format!("{series}{labels}")).await, 1.0, "{series}");
     }
     assert!(!metrics.text.contains(id(&user)) && !metrics.text.contains("/nobody/knows"));
+}
+
+/// Look-ups share queries; nobody gets another's document, or one from before its own
+/// question.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_readers_at_once_each_get_what_they_asked_for() {
+    let api = Api::start().await;
+    let user = api.user().await;
+    let posts = join_all((0..40).map(|_| api.post_by(&user))).await;
+    let read = async |post: &Value| {
+        let answer = api.get(format!("/posts/{}", id(post))).await;
+        assert_eq!(&answer.is(200).json(), post);
+    };
+    let missing = async |_| {
+        api.get(format!("/posts/{}", shared::Id::new())).await.refused(404, "RESOURCE_NOT_FOUND");
+    };
+    let change_and_read = async |post: &Value| {
+        let path = format!("/posts/{}", id(post));
+        let change = json!({ "text_content": "changed" });
+        let changed = api.patch(&path).user(&user).json(&change).await.is(200).json();
+        assert_eq!(api.get(&path).await.is(200).json(), changed, "it reads its own write");
+    };
+    let (still, moving) = posts.split_at(20);
+    join3(
+        join_all(still.iter().chain(still).chain(still).map(read)),
+        join_all((0..20).map(missing)),
+        join_all(moving.iter().map(change_and_read)),
+    )
+    .await;
 }

@@ -6,25 +6,29 @@ use e2e::{ApiAlone, Servers, sample};
 use serde_json::Value;
 
 use crate::figures::Figures;
-use crate::{Settings, bare, http};
+use crate::{Settings, bare, clashes, http};
 
 const CONCURRENCY: [usize; 4] = [1, 8, 32, 128];
 
-pub async fn measure(servers: &Servers, settings: Settings, figures: &mut Figures) {
+pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figures) {
     for run in 1..=settings.runs {
         println!("api: run {run} of {}", settings.runs);
         raw_limits(servers, settings, figures).await;
+        clashes::measure(servers, settings, figures).await;
         for (mode, limit) in [("grouped", "64"), ("one each", "1")] {
             let switches = [("API_GROUP_COMMIT_MAX", limit), ("RUST_LOG", "warn")];
             let api = ApiAlone::start(servers, &switches).await;
             for (path, body) in requests(&api).await {
                 for connections in CONCURRENCY {
-                    let request = http::post(path, &body.user, &body.text);
+                    let name = format!("POST {path} x{connections}, {mode}");
+                    if !settings.wants(&name) {
+                        continue;
+                    }
+                    let request = http::post(path, &body.user, None, &body.text);
                     let time = Duration::from_secs(settings.seconds);
                     let latencies = http::drive(&api.address(), request, connections, time).await;
                     let rate = latencies.count() as f64 / time.as_secs_f64();
-                    let name = format!("POST {path} x{connections}, {mode}");
-                    let against = bare_name(connections.min(32), 1);
+                    let against = bare_name(connections, 1);
                     figures.add(&name, "/s", Some(&against), rate);
                     figures.add(&format!("{name}: p50"), "ms", None, latencies.percentile(50));
                     figures.add(&format!("{name}: p99"), "ms", None, latencies.percentile(99));
@@ -34,12 +38,15 @@ pub async fn measure(servers: &Servers, settings: Settings, figures: &mut Figure
     }
 }
 
-async fn raw_limits(servers: &Servers, settings: Settings, figures: &mut Figures) {
+async fn raw_limits(servers: &Servers, settings: &Settings, figures: &mut Figures) {
     let url = servers.setting("MONGODB_URL");
     let time = Duration::from_secs(settings.seconds);
-    for (tasks, size) in [(1, 1), (8, 1), (32, 1), (1, 32), (2, 32)] {
-        let rate = bare::transactions(url, tasks, size, time).await;
-        figures.add(&bare_name(tasks, size), "/s", None, rate);
+    for (tasks, size) in [(1, 1), (8, 1), (32, 1), (128, 1), (1, 32), (2, 32)] {
+        let name = bare_name(tasks, size);
+        if settings.wants(&name) {
+            let rate = bare::transactions(url, tasks, size, time).await;
+            figures.add(&name, "/s", None, rate);
+        }
     }
 }
 

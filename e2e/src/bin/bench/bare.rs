@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use futures::TryStreamExt;
 use mongodb::Client;
-use mongodb::bson::{Document, doc, oid::ObjectId};
+use mongodb::bson::{Document, RawDocumentBuf, doc, oid::ObjectId};
 use mongodb::options::WriteConcern;
 use tokio::task::JoinSet;
 
@@ -44,6 +45,44 @@ async fn repeat(client: Client, size: usize, until: Instant) -> usize {
         committed += 1;
     }
     committed
+}
+
+/// Reads of `documents` products each, as raw BSON, from `tasks` tasks. Returns reads
+/// per second.
+pub async fn finds(
+    url: &str,
+    database: &str,
+    tasks: usize,
+    documents: usize,
+    time: Duration,
+) -> f64 {
+    let client = Client::with_uri_str(url).await.expect("MongoDB");
+    let products = client.database(database).collection::<RawDocumentBuf>("products");
+    let ids = products.distinct("_id", doc! {}).await.expect("ids");
+    let started = Instant::now();
+    let mut running = JoinSet::new();
+    for _ in 0..tasks {
+        let (products, id) = (products.clone(), ids[0].clone());
+        running.spawn(async move {
+            let mut reads = 0_usize;
+            while started.elapsed() < time {
+                if documents == 1 {
+                    products.find_one(doc! { "_id": &id }).await.expect("a product");
+                } else {
+                    let page = products.find(doc! { "status": { "$ne": "deleted" } });
+                    let page = page.sort(doc! { "created_at": -1, "_id": -1 });
+                    let limit = i64::try_from(documents).expect("a small page");
+                    let found: Vec<_> =
+                        page.limit(limit).await.expect("a page").try_collect().await.expect("it");
+                    assert_eq!(found.len(), documents);
+                }
+                reads += 1;
+            }
+            reads
+        });
+    }
+    let reads: usize = running.join_all().await.into_iter().sum();
+    reads as f64 / started.elapsed().as_secs_f64()
 }
 
 fn document(bytes: usize) -> Document {

@@ -9,12 +9,18 @@ use tokio::task::JoinSet;
 
 use crate::figures::Latencies;
 
-/// A POST, ready to be written to a connection.
-pub fn post(path: &str, user: &str, body: &str) -> Vec<u8> {
+/// A GET, ready to be written to a connection.
+pub fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: api\r\n\r\n").into_bytes()
+}
+
+/// A POST, with an Idempotency-Key or without.
+pub fn post(path: &str, user: &str, key: Option<&str>, body: &str) -> Vec<u8> {
     let length = body.len();
+    let key = key.map(|key| format!("idempotency-key: {key}\r\n")).unwrap_or_default();
     format!(
         "POST {path} HTTP/1.1\r\nhost: api\r\ncontent-type: application/json\r\n\
-         x-user-id: {user}\r\ncontent-length: {length}\r\n\r\n{body}"
+         x-user-id: {user}\r\n{key}content-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
 }
@@ -23,7 +29,7 @@ pub fn post(path: &str, user: &str, body: &str) -> Vec<u8> {
 /// the given time.
 ///
 /// # Panics
-/// Where an answer is not 201.
+/// Where an answer is not 200 or 201.
 pub async fn drive(
     address: &str,
     request: Vec<u8>,
@@ -39,17 +45,34 @@ pub async fn drive(
 }
 
 async fn send(address: String, request: Vec<u8>, until: Instant) -> Vec<Duration> {
-    let mut connection = TcpStream::connect(&address).await.expect("the API listens");
-    connection.set_nodelay(true).expect("nodelay");
-    let mut buffer = Vec::with_capacity(16 * 1024);
+    let mut connection = Connection::open(&address).await;
     let mut latencies = Vec::new();
     while Instant::now() < until {
-        let started = Instant::now();
-        connection.write_all(&request).await.expect("the API reads");
-        read_answer(&mut connection, &mut buffer).await;
-        latencies.push(started.elapsed());
+        latencies.push(connection.exchange(&request).await);
     }
     latencies
+}
+
+/// One connection, kept alive.
+pub struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub async fn open(address: &str) -> Self {
+        let stream = TcpStream::connect(address).await.expect("the API listens");
+        stream.set_nodelay(true).expect("nodelay");
+        Self { stream, buffer: Vec::with_capacity(64 * 1024) }
+    }
+
+    /// Sends a request and returns how long its answer took.
+    pub async fn exchange(&mut self, request: &[u8]) -> Duration {
+        let started = Instant::now();
+        self.stream.write_all(request).await.expect("the API reads");
+        read_answer(&mut self.stream, &mut self.buffer).await;
+        started.elapsed()
+    }
 }
 
 async fn read_answer(connection: &mut TcpStream, buffer: &mut Vec<u8>) {
@@ -58,7 +81,7 @@ async fn read_answer(connection: &mut TcpStream, buffer: &mut Vec<u8>) {
         let read = connection.read_buf(buffer).await.expect("the API answers");
         assert!(read > 0, "the API closed the connection");
         if let Some(end) = end_of_answer(buffer) {
-            assert!(buffer.starts_with(b"HTTP/1.1 201"), "{}", String::from_utf8_lossy(buffer));
+            assert!(buffer.starts_with(b"HTTP/1.1 20"), "{}", String::from_utf8_lossy(buffer));
             assert_eq!(end, buffer.len(), "one answer at a time");
             return;
         }

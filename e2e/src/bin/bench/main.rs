@@ -8,30 +8,37 @@
 
 mod api;
 mod bare;
+mod clashes;
 mod figures;
 mod http;
 mod outbox;
 mod reader;
+mod reads;
 mod relay;
 
 use e2e::Servers;
 use figures::Figures;
 
-const USAGE: &str = "bench [api|relay]…   (BENCH_RUNS=3, BENCH_SECONDS=4, BENCH_JSON=FILE; \
+const USAGE: &str = "bench [api|reads|relay]…   (BENCH_RUNS=3, BENCH_SECONDS=4, BENCH_JSON=FILE; \
+                     api, reads: BENCH_ONLY=part of the names of the rows wanted; \
                      relay: BENCH_BACKLOG=200000 events, BENCH_GROWTH=10)";
 
 #[tokio::main]
 async fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let sections =
-        if wanted.is_empty() { vec!["api".to_owned(), "relay".to_owned()] } else { wanted };
+    let sections = if wanted.is_empty() {
+        ["api", "reads", "relay"].map(str::to_owned).to_vec()
+    } else {
+        wanted
+    };
     let servers = Servers::shared();
     let settings = Settings::from_environment();
     let mut figures = Figures::default();
     for section in &sections {
         match section.as_str() {
-            "api" => api::measure(&servers, settings, &mut figures).await,
-            "relay" => relay::measure(&servers, settings, &mut figures).await,
+            "api" => api::measure(&servers, &settings, &mut figures).await,
+            "reads" => reads::measure(&servers, &settings, &mut figures).await,
+            "relay" => relay::measure(&servers, &settings, &mut figures).await,
             other => panic!("no section {other:?}; usage: {USAGE}"),
         }
     }
@@ -41,8 +48,8 @@ async fn main() {
     }
 }
 
-/// How long and how often.
-#[derive(Debug, Clone, Copy)]
+/// How long and how often, and what of it.
+#[derive(Debug, Clone)]
 pub struct Settings {
     pub runs: usize,
     pub seconds: u64,
@@ -50,6 +57,7 @@ pub struct Settings {
     pub backlog: usize,
     /// How many times the backlog the outbox holds in the end.
     pub growth: usize,
+    only: String,
 }
 
 impl Settings {
@@ -62,6 +70,12 @@ impl Settings {
             seconds: number("BENCH_SECONDS", 4),
             backlog: number("BENCH_BACKLOG", 200_000) as usize,
             growth: number("BENCH_GROWTH", 10) as usize,
+            only: std::env::var("BENCH_ONLY").unwrap_or_default(),
         }
+    }
+
+    /// Whether this row is to be measured.
+    pub fn wants(&self, row: &str) -> bool {
+        row.contains(&self.only)
     }
 }

@@ -16,7 +16,7 @@ const PER_SECOND: u32 = 200;
 const LATENCY_RUN: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(600);
 
-pub async fn measure(servers: &Servers, settings: Settings, figures: &mut Figures) {
+pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figures) {
     let mut relay = RelayAlone::start(servers, &[]).await;
     let url = servers.setting("MONGODB_URL");
     let outbox = Outbox::open(url, relay.setting("DATABASE_NAME")).await;
@@ -90,7 +90,7 @@ async fn latency(
     servers: &Servers,
     relay: &RelayAlone,
     outbox: &Outbox,
-    settings: Settings,
+    settings: &Settings,
     note: &str,
     figures: &mut Figures,
 ) {
