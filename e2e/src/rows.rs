@@ -26,13 +26,29 @@ impl Rows {
         Self { options }
     }
 
+    /// A connection to keep, for what [`Self::query`] would measure itself with.
+    ///
+    /// # Errors
+    /// Where the server refuses it or the database is not there.
+    pub async fn connect(&self) -> mysql_async::Result<Conn> {
+        Conn::new(self.options.clone()).await
+    }
+
+    /// As [`Self::connect`], before the database is there.
+    ///
+    /// # Errors
+    /// Where the server refuses it.
+    pub async fn connect_without_database(&self) -> mysql_async::Result<Conn> {
+        Conn::new(self.options.clone().db_name(None::<String>)).await
+    }
+
     /// All rows of a query.
     ///
     /// # Errors
     /// What MySQL says, as text: the schema may not be there yet.
     pub async fn query(&self, sql: &str) -> Result<Vec<Row>, String> {
         let text = |error: mysql_async::Error| error.to_string();
-        let mut connection = Conn::new(self.options.clone()).await.map_err(text)?;
+        let mut connection = self.connect().await.map_err(text)?;
         let rows: Vec<mysql_async::Row> = connection.query(sql).await.map_err(text)?;
         connection.disconnect().await.map_err(text)?;
         Ok(rows.into_iter().map(by_column).collect())

@@ -7,21 +7,24 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod api;
+mod backlog;
 mod bare;
 mod clashes;
 mod figures;
 mod http;
 mod outbox;
+mod projector;
 mod reader;
 mod reads;
 mod relay;
+mod upsert;
 
 use e2e::Servers;
 use figures::Figures;
 
-const USAGE: &str = "bench [api|reads|relay]…   (BENCH_RUNS=3, BENCH_SECONDS=4, BENCH_JSON=FILE; \
-                     api, reads: BENCH_ONLY=part of the names of the rows wanted; \
-                     relay: BENCH_BACKLOG=200000 events, BENCH_GROWTH=10)";
+const USAGE: &str = "bench [api|reads|relay|projector|million|latency]…   (BENCH_RUNS=3, \
+                     BENCH_SECONDS=4, BENCH_JSON=FILE; api, reads: BENCH_ONLY=part of the names \
+                     of the rows wanted; relay: BENCH_BACKLOG=200000 events, BENCH_GROWTH=10)";
 
 #[tokio::main]
 async fn main() {
@@ -39,6 +42,8 @@ async fn main() {
             "api" => api::measure(&servers, &settings, &mut figures).await,
             "reads" => reads::measure(&servers, &settings, &mut figures).await,
             "relay" => relay::measure(&servers, &settings, &mut figures).await,
+            "projector" => projector::measure(&servers, &settings, &mut figures).await,
+            "million" => projector::measure_a_million(&servers, &mut figures).await,
             other => panic!("no section {other:?}; usage: {USAGE}"),
         }
     }
