@@ -22,7 +22,9 @@ use crate::database::Connection;
 use crate::decode::{Poison, Reason};
 use crate::plan::Writes;
 use crate::refusal::{ApplyError, classify};
-use crate::tables::{Child, ProductRow, ProgressRow, Root, Statement, SupplierRow, TombstoneRow};
+use crate::tables::{
+    Child, ProductRow, ProgressRow, Root, Statement, SupplierRow, TombstoneRow, Upsert,
+};
 
 /// What a committed transaction did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +79,7 @@ async fn attempt(
     progress: &[ProgressRow],
 ) -> Result<Applied, Failed> {
     connection.batch_execute("BEGIN").await?;
-    ProgressRow::record(connection, progress).await?;
+    ProgressRow::upsert(connection, progress).await?;
     let mut stale = 0;
     for writes in portions {
         stale += apply_portion(connection, &writes).await?;

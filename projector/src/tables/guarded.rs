@@ -1,44 +1,93 @@
 //! `INSERT … ON DUPLICATE KEY UPDATE` of many rows, the update guarded row by row.
 
+use std::future::Future;
+use std::marker::PhantomData;
+
 use diesel::mysql::{Mysql, MysqlQueryBuilder};
 use diesel::query_builder::{AstPass, QueryBuilder, QueryFragment, QueryId};
 use diesel::result::QueryResult;
+use diesel_async::RunQueryDsl;
 
-/// More rows than this in one statement gain nothing, and 1,000 rows of our widest
-/// table stay well below the protocol's 65,535 placeholders.
-pub(super) const ROWS_A_STATEMENT: usize = 250;
+use crate::database::Connection;
+
+/// So many rows go in one statement where there are as many. More gain nothing, and of
+/// our widest table they stay well below the protocol's 65,535 placeholders.
+pub(crate) const ROWS_A_STATEMENT: usize = 250;
 
 /// Ids in one `IN (…)`, for the same limit.
 pub(super) const IDS_A_STATEMENT: usize = 5_000;
 
-/// An insert whose duplicates are updated as `update` says.
+/// A row that is inserted, or updates the one that is there.
+///
+/// A table supplies its three inserts, since only there their types have names.
+pub(crate) trait Upsert: Sized + Send + Sync + 'static {
+    /// What becomes of the row that is there: ` ON DUPLICATE KEY UPDATE …`.
+    fn on_duplicate() -> &'static str;
+
+    fn insert_one(&self) -> impl Insert;
+    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert;
+    fn insert_rest(rows: &[Self]) -> impl Insert;
+
+    /// Writes all of `rows`. Returns MySQL's count: 1 for a row inserted, 2 for a row
+    /// updated, 0 for a row left as it was.
+    fn upsert(
+        connection: &mut Connection,
+        rows: &[Self],
+    ) -> impl Future<Output = QueryResult<usize>> + Send {
+        async move {
+            // A statement of one row, the daily case, and one of a full block are each
+            // prepared only once; any other number of rows is a new statement every time.
+            if let [row] = rows {
+                return Guarded::<Self, _>::new(row.insert_one()).execute(connection).await;
+            }
+            let (blocks, rest) = rows.as_chunks::<ROWS_A_STATEMENT>();
+            let mut affected = 0;
+            for block in blocks {
+                let insert = Self::insert_block(block);
+                affected += Guarded::<Self, _>::new(insert).execute(connection).await?;
+            }
+            if !rest.is_empty() {
+                let insert = Self::insert_rest(rest);
+                affected += Guarded::<Self, _>::new(insert).execute(connection).await?;
+            }
+            Ok(affected)
+        }
+    }
+}
+
+/// `INSERT INTO … VALUES …`, as Diesel builds it.
+pub(crate) trait Insert: QueryFragment<Mysql> + QueryId + Send {}
+
+impl<Q: QueryFragment<Mysql> + QueryId + Send> Insert for Q {}
+
+/// An insert of rows `R` whose duplicates are updated as `R` says.
 ///
 /// Diesel's own `on_conflict` would do, but would have every column of every table
 /// spelt out again; here the clause is made from the table's columns, so that none
 /// can be forgotten.
-pub(super) struct Guarded<Q> {
+struct Guarded<R, Q> {
     insert: Q,
-    update: &'static str,
+    row: PhantomData<fn() -> R>,
 }
 
-impl<Q> Guarded<Q> {
-    pub(super) fn new(insert: Q, update: &'static str) -> Self {
-        Self { insert, update }
+impl<R, Q> Guarded<R, Q> {
+    fn new(insert: Q) -> Self {
+        Self { insert, row: PhantomData }
     }
 }
 
-impl<Q: QueryFragment<Mysql>> QueryFragment<Mysql> for Guarded<Q> {
+impl<R: Upsert, Q: QueryFragment<Mysql>> QueryFragment<Mysql> for Guarded<R, Q> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         self.insert.walk_ast(out.reborrow())?;
-        out.push_sql(self.update);
+        out.push_sql(R::on_duplicate());
         Ok(())
     }
 }
 
-/// Two of them with one type can differ in SQL: nothing may be cached by type.
-impl<Q> QueryId for Guarded<Q> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
+/// The clause follows from the type of the row, so the insert's own answer holds.
+impl<R: Upsert, Q: QueryId> QueryId for Guarded<R, Q> {
+    type QueryId = Guarded<R, Q::QueryId>;
+    const HAS_STATIC_QUERY_ID: bool = Q::HAS_STATIC_QUERY_ID;
 }
 
 /// The guard: the incoming row's version is greater; among the older producer's

@@ -12,6 +12,7 @@ mod suppliers;
 mod tombstones;
 mod users;
 
+use std::collections::HashSet;
 use std::future::Future;
 
 use chrono::NaiveDateTime;
@@ -20,6 +21,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::database::Connection;
+use guarded::IDS_A_STATEMENT;
+pub(crate) use guarded::Upsert;
 
 pub use order_items::OrderItemRow;
 pub use orders::OrderRow;
@@ -60,37 +63,79 @@ impl Rank {
     }
 }
 
-/// A row that shows a whole document: the top of an aggregate.
-pub(crate) trait Root: Sized + Clone + Send + Sync {
+/// A row that shows a whole document: the top of an aggregate. It is written where it
+/// is new or outranks the one that is there.
+pub(crate) trait Root: Upsert + Clone {
     fn id(&self) -> &str;
     fn rank(&self) -> Rank;
     fn event_id(&self) -> &str;
 
-    /// Writes each row that is new or outranks the one that is there. Returns MySQL's
-    /// count: 1 for a row inserted, 2 for a row updated, 0 for a row left as it was.
-    fn upsert(
+    /// As [`Self::shown`], of as many ids as one statement takes.
+    fn shown_of(
         connection: &mut Connection,
-        rows: &[Self],
-    ) -> impl Future<Output = QueryResult<usize>> + Send;
+        ids: &[&str],
+    ) -> impl Future<Output = QueryResult<Vec<(String, String)>>> + Send;
 
     /// Which event each of the rows `ids` shows now; nothing for one that is not there.
     fn shown(
         connection: &mut Connection,
         ids: &[&str],
-    ) -> impl Future<Output = QueryResult<Vec<(String, String)>>> + Send;
+    ) -> impl Future<Output = QueryResult<Vec<(String, String)>>> + Send {
+        async move {
+            let mut shown = Vec::with_capacity(ids.len());
+            for ids in ids.chunks(IDS_A_STATEMENT) {
+                shown.extend(Self::shown_of(connection, ids).await?);
+            }
+            Ok(shown)
+        }
+    }
 }
 
-/// A row that belongs to a [`Root`] and is replaced with it.
-pub(crate) trait Child: Sized + Clone + Send + Sync {
+/// A row that belongs to a [`Root`] and is replaced with it. The last writer wins: it
+/// follows its parent's guard.
+pub(crate) trait Child: Upsert + Clone {
     /// The id of the root.
     fn parent(&self) -> &str;
+
+    /// What tells it from its siblings.
+    fn key(&self) -> &str;
+
+    /// `id`, parent and key of the rows that are there, of as many parents as one
+    /// statement takes.
+    fn present_of(
+        connection: &mut Connection,
+        parents: &[&str],
+    ) -> impl Future<Output = QueryResult<Vec<(i64, String, String)>>> + Send;
+
+    /// Of as many as one statement takes.
+    fn delete(
+        connection: &mut Connection,
+        ids: &[i64],
+    ) -> impl Future<Output = QueryResult<usize>> + Send;
 
     /// Makes `rows` all the rows that `parents` have. A row whose key stays keeps its `id`.
     fn replace(
         connection: &mut Connection,
         parents: &[&str],
         rows: &[Self],
-    ) -> impl Future<Output = QueryResult<()>> + Send;
+    ) -> impl Future<Output = QueryResult<()>> + Send {
+        async move {
+            let kept: HashSet<_> = rows.iter().map(|row| (row.parent(), row.key())).collect();
+            let mut gone = Vec::new();
+            for parents in parents.chunks(IDS_A_STATEMENT) {
+                let present = Self::present_of(connection, parents).await?;
+                let is_gone = |(_, parent, key): &(i64, String, String)| {
+                    !kept.contains(&(parent.as_str(), key.as_str()))
+                };
+                gone.extend(present.into_iter().filter(is_gone).map(|(id, _, _)| id));
+            }
+            for ids in gone.chunks(IDS_A_STATEMENT) {
+                Self::delete(connection, ids).await?;
+            }
+            Self::upsert(connection, rows).await?;
+            Ok(())
+        }
+    }
 }
 
 /// As it is written in JSON, which is also how MySQL holds it.

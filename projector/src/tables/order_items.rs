@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use chrono::NaiveDateTime;
@@ -9,7 +8,7 @@ use serde_json::Value;
 use shared::Timestamp;
 use shared::document::{Order, OrderItem};
 
-use super::guarded::{Guarded, IDS_A_STATEMENT, ROWS_A_STATEMENT, last_wins};
+use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, last_wins};
 use super::{Child, json, text};
 use crate::database::Connection;
 use crate::schema::order_items;
@@ -70,39 +69,44 @@ impl OrderItemRow {
 static LAST_WINS: LazyLock<String> =
     LazyLock::new(|| last_wins(&order_items::all_columns, &["id", "order_id", "item_id"]));
 
+impl Upsert for OrderItemRow {
+    fn on_duplicate() -> &'static str {
+        &LAST_WINS
+    }
+
+    fn insert_one(&self) -> impl Insert {
+        diesel::insert_into(order_items::table).values(self)
+    }
+
+    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
+        diesel::insert_into(order_items::table).values(rows)
+    }
+
+    fn insert_rest(rows: &[Self]) -> impl Insert {
+        diesel::insert_into(order_items::table).values(rows)
+    }
+}
+
 impl Child for OrderItemRow {
     fn parent(&self) -> &str {
         &self.order_id
     }
 
-    async fn replace(
+    fn key(&self) -> &str {
+        &self.item_id
+    }
+
+    async fn present_of(
         connection: &mut Connection,
         parents: &[&str],
-        rows: &[Self],
-    ) -> QueryResult<()> {
-        let kept: HashSet<_> =
-            rows.iter().map(|row| (row.order_id.as_str(), row.item_id.as_str())).collect();
-        let mut gone = Vec::new();
-        for parents in parents.chunks(IDS_A_STATEMENT) {
-            let query = order_items::table.filter(order_items::order_id.eq_any(parents)).select((
-                order_items::id,
-                order_items::order_id,
-                order_items::item_id,
-            ));
-            let present = query.load::<(i64, String, String)>(connection).await?;
-            let is_gone = |(_, parent, key): &(i64, String, String)| {
-                !kept.contains(&(parent.as_str(), key.as_str()))
-            };
-            gone.extend(present.into_iter().filter(is_gone).map(|(id, _, _)| id));
-        }
-        for ids in gone.chunks(IDS_A_STATEMENT) {
-            let obsolete = order_items::table.filter(order_items::id.eq_any(ids));
-            diesel::delete(obsolete).execute(connection).await?;
-        }
-        for rows in rows.chunks(ROWS_A_STATEMENT) {
-            let insert = diesel::insert_into(order_items::table).values(rows);
-            Guarded::new(insert, &LAST_WINS).execute(connection).await?;
-        }
-        Ok(())
+    ) -> QueryResult<Vec<(i64, String, String)>> {
+        let rows = order_items::table.filter(order_items::order_id.eq_any(parents));
+        let columns = (order_items::id, order_items::order_id, order_items::item_id);
+        rows.select(columns).load(connection).await
+    }
+
+    async fn delete(connection: &mut Connection, ids: &[i64]) -> QueryResult<usize> {
+        let rows = order_items::table.filter(order_items::id.eq_any(ids));
+        diesel::delete(rows).execute(connection).await
     }
 }

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use shared::document::Order;
 
-use super::guarded::{Guarded, IDS_A_STATEMENT, ROWS_A_STATEMENT, newer_wins};
+use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, newer_wins};
 use super::{Rank, Root, Stamp};
 use crate::database::Connection;
 use crate::schema::orders;
@@ -77,6 +77,24 @@ impl OrderRow {
 
 static NEWER_WINS: LazyLock<String> = LazyLock::new(|| newer_wins(&orders::all_columns));
 
+impl Upsert for OrderRow {
+    fn on_duplicate() -> &'static str {
+        &NEWER_WINS
+    }
+
+    fn insert_one(&self) -> impl Insert {
+        diesel::insert_into(orders::table).values(self)
+    }
+
+    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
+        diesel::insert_into(orders::table).values(rows)
+    }
+
+    fn insert_rest(rows: &[Self]) -> impl Insert {
+        diesel::insert_into(orders::table).values(rows)
+    }
+}
+
 impl Root for OrderRow {
     fn id(&self) -> &str {
         &self.order_id
@@ -90,31 +108,11 @@ impl Root for OrderRow {
         &self.event_id
     }
 
-    async fn upsert(connection: &mut Connection, rows: &[Self]) -> QueryResult<usize> {
-        // A lone row is the daily case, and as such its statement is prepared only once.
-        if let [row] = rows {
-            let insert = diesel::insert_into(orders::table).values(row);
-            return Guarded::new(insert, &NEWER_WINS).execute(connection).await;
-        }
-        let mut affected = 0;
-        for rows in rows.chunks(ROWS_A_STATEMENT) {
-            let insert = diesel::insert_into(orders::table).values(rows);
-            affected += Guarded::new(insert, &NEWER_WINS).execute(connection).await?;
-        }
-        Ok(affected)
-    }
-
-    async fn shown(
+    async fn shown_of(
         connection: &mut Connection,
         ids: &[&str],
     ) -> QueryResult<Vec<(String, String)>> {
-        let mut shown = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(IDS_A_STATEMENT) {
-            let query = orders::table
-                .filter(orders::order_id.eq_any(ids))
-                .select((orders::order_id, orders::event_id));
-            shown.extend(query.load::<(String, String)>(connection).await?);
-        }
-        Ok(shown)
+        let rows = orders::table.filter(orders::order_id.eq_any(ids));
+        rows.select((orders::order_id, orders::event_id)).load(connection).await
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use shared::Timestamp;
 use shared::document::Post;
 
-use super::guarded::{Guarded, IDS_A_STATEMENT, ROWS_A_STATEMENT, newer_wins};
+use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, newer_wins};
 use super::{Rank, Root, Stamp, json, text};
 use crate::database::Connection;
 use crate::schema::posts;
@@ -92,6 +92,24 @@ impl PostRow {
 
 static NEWER_WINS: LazyLock<String> = LazyLock::new(|| newer_wins(&posts::all_columns));
 
+impl Upsert for PostRow {
+    fn on_duplicate() -> &'static str {
+        &NEWER_WINS
+    }
+
+    fn insert_one(&self) -> impl Insert {
+        diesel::insert_into(posts::table).values(self)
+    }
+
+    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
+        diesel::insert_into(posts::table).values(rows)
+    }
+
+    fn insert_rest(rows: &[Self]) -> impl Insert {
+        diesel::insert_into(posts::table).values(rows)
+    }
+}
+
 impl Root for PostRow {
     fn id(&self) -> &str {
         &self.post_id
@@ -105,31 +123,11 @@ impl Root for PostRow {
         &self.event_id
     }
 
-    async fn upsert(connection: &mut Connection, rows: &[Self]) -> QueryResult<usize> {
-        // A lone row is the daily case, and as such its statement is prepared only once.
-        if let [row] = rows {
-            let insert = diesel::insert_into(posts::table).values(row);
-            return Guarded::new(insert, &NEWER_WINS).execute(connection).await;
-        }
-        let mut affected = 0;
-        for rows in rows.chunks(ROWS_A_STATEMENT) {
-            let insert = diesel::insert_into(posts::table).values(rows);
-            affected += Guarded::new(insert, &NEWER_WINS).execute(connection).await?;
-        }
-        Ok(affected)
-    }
-
-    async fn shown(
+    async fn shown_of(
         connection: &mut Connection,
         ids: &[&str],
     ) -> QueryResult<Vec<(String, String)>> {
-        let mut shown = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(IDS_A_STATEMENT) {
-            let query = posts::table
-                .filter(posts::post_id.eq_any(ids))
-                .select((posts::post_id, posts::event_id));
-            shown.extend(query.load::<(String, String)>(connection).await?);
-        }
-        Ok(shown)
+        let rows = posts::table.filter(posts::post_id.eq_any(ids));
+        rows.select((posts::post_id, posts::event_id)).load(connection).await
     }
 }

@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use diesel::prelude::*;
@@ -7,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::document::{Product, Variant};
 
-use super::guarded::{Guarded, IDS_A_STATEMENT, ROWS_A_STATEMENT, last_wins};
+use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, last_wins};
 use super::{Child, json};
 use crate::database::Connection;
 use crate::schema::product_variants;
@@ -55,41 +54,45 @@ static LAST_WINS: LazyLock<String> = LazyLock::new(|| {
     last_wins(&product_variants::all_columns, &["id", "product_id", "variant_key"])
 });
 
+impl Upsert for ProductVariantRow {
+    fn on_duplicate() -> &'static str {
+        &LAST_WINS
+    }
+
+    fn insert_one(&self) -> impl Insert {
+        diesel::insert_into(product_variants::table).values(self)
+    }
+
+    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
+        diesel::insert_into(product_variants::table).values(rows)
+    }
+
+    fn insert_rest(rows: &[Self]) -> impl Insert {
+        diesel::insert_into(product_variants::table).values(rows)
+    }
+}
+
 impl Child for ProductVariantRow {
     fn parent(&self) -> &str {
         &self.product_id
     }
 
-    async fn replace(
+    fn key(&self) -> &str {
+        &self.variant_key
+    }
+
+    async fn present_of(
         connection: &mut Connection,
         parents: &[&str],
-        rows: &[Self],
-    ) -> QueryResult<()> {
-        let kept: HashSet<_> =
-            rows.iter().map(|row| (row.product_id.as_str(), row.variant_key.as_str())).collect();
-        let mut gone = Vec::new();
-        for parents in parents.chunks(IDS_A_STATEMENT) {
-            let query = product_variants::table
-                .filter(product_variants::product_id.eq_any(parents))
-                .select((
-                    product_variants::id,
-                    product_variants::product_id,
-                    product_variants::variant_key,
-                ));
-            let present = query.load::<(i64, String, String)>(connection).await?;
-            let is_gone = |(_, parent, key): &(i64, String, String)| {
-                !kept.contains(&(parent.as_str(), key.as_str()))
-            };
-            gone.extend(present.into_iter().filter(is_gone).map(|(id, _, _)| id));
-        }
-        for ids in gone.chunks(IDS_A_STATEMENT) {
-            let obsolete = product_variants::table.filter(product_variants::id.eq_any(ids));
-            diesel::delete(obsolete).execute(connection).await?;
-        }
-        for rows in rows.chunks(ROWS_A_STATEMENT) {
-            let insert = diesel::insert_into(product_variants::table).values(rows);
-            Guarded::new(insert, &LAST_WINS).execute(connection).await?;
-        }
-        Ok(())
+    ) -> QueryResult<Vec<(i64, String, String)>> {
+        let rows = product_variants::table.filter(product_variants::product_id.eq_any(parents));
+        let columns =
+            (product_variants::id, product_variants::product_id, product_variants::variant_key);
+        rows.select(columns).load(connection).await
+    }
+
+    async fn delete(connection: &mut Connection, ids: &[i64]) -> QueryResult<usize> {
+        let rows = product_variants::table.filter(product_variants::id.eq_any(ids));
+        diesel::delete(rows).execute(connection).await
     }
 }

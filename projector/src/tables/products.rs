@@ -7,7 +7,7 @@ use serde::Serialize;
 use shared::Timestamp;
 use shared::document::Product;
 
-use super::guarded::{Guarded, IDS_A_STATEMENT, ROWS_A_STATEMENT, newer_wins};
+use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, newer_wins};
 use super::{Rank, Root, Stamp, text};
 use crate::database::Connection;
 use crate::schema::products;
@@ -79,6 +79,24 @@ impl ProductRow {
 
 static NEWER_WINS: LazyLock<String> = LazyLock::new(|| newer_wins(&products::all_columns));
 
+impl Upsert for ProductRow {
+    fn on_duplicate() -> &'static str {
+        &NEWER_WINS
+    }
+
+    fn insert_one(&self) -> impl Insert {
+        diesel::insert_into(products::table).values(self)
+    }
+
+    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
+        diesel::insert_into(products::table).values(rows)
+    }
+
+    fn insert_rest(rows: &[Self]) -> impl Insert {
+        diesel::insert_into(products::table).values(rows)
+    }
+}
+
 impl Root for ProductRow {
     fn id(&self) -> &str {
         &self.product_id
@@ -92,31 +110,11 @@ impl Root for ProductRow {
         &self.event_id
     }
 
-    async fn upsert(connection: &mut Connection, rows: &[Self]) -> QueryResult<usize> {
-        // A lone row is the daily case, and as such its statement is prepared only once.
-        if let [row] = rows {
-            let insert = diesel::insert_into(products::table).values(row);
-            return Guarded::new(insert, &NEWER_WINS).execute(connection).await;
-        }
-        let mut affected = 0;
-        for rows in rows.chunks(ROWS_A_STATEMENT) {
-            let insert = diesel::insert_into(products::table).values(rows);
-            affected += Guarded::new(insert, &NEWER_WINS).execute(connection).await?;
-        }
-        Ok(affected)
-    }
-
-    async fn shown(
+    async fn shown_of(
         connection: &mut Connection,
         ids: &[&str],
     ) -> QueryResult<Vec<(String, String)>> {
-        let mut shown = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(IDS_A_STATEMENT) {
-            let query = products::table
-                .filter(products::product_id.eq_any(ids))
-                .select((products::product_id, products::event_id));
-            shown.extend(query.load::<(String, String)>(connection).await?);
-        }
-        Ok(shown)
+        let rows = products::table.filter(products::product_id.eq_any(ids));
+        rows.select((products::product_id, products::event_id)).load(connection).await
     }
 }

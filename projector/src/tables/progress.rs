@@ -2,11 +2,9 @@ use std::sync::LazyLock;
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use serde::Serialize;
 
-use super::guarded::{Guarded, last_wins};
-use crate::database::Connection;
+use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, last_wins};
 use crate::schema::projection_progress;
 
 /// How far one partition is applied.
@@ -24,17 +22,20 @@ pub struct ProgressRow {
 static LAST_WINS: LazyLock<String> =
     LazyLock::new(|| last_wins(&projection_progress::all_columns, &["topic", "partition"]));
 
-impl ProgressRow {
-    /// Also locks the rows: two projectors that both believe to own a partition, as
-    /// one does for a moment after it lost it, apply its records one after the other.
-    pub(crate) async fn record(connection: &mut Connection, rows: &[Self]) -> QueryResult<()> {
-        if let [row] = rows {
-            let insert = diesel::insert_into(projection_progress::table).values(row);
-            Guarded::new(insert, &LAST_WINS).execute(connection).await?;
-        } else if !rows.is_empty() {
-            let insert = diesel::insert_into(projection_progress::table).values(rows);
-            Guarded::new(insert, &LAST_WINS).execute(connection).await?;
-        }
-        Ok(())
+impl Upsert for ProgressRow {
+    fn on_duplicate() -> &'static str {
+        &LAST_WINS
+    }
+
+    fn insert_one(&self) -> impl Insert {
+        diesel::insert_into(projection_progress::table).values(self)
+    }
+
+    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
+        diesel::insert_into(projection_progress::table).values(rows)
+    }
+
+    fn insert_rest(rows: &[Self]) -> impl Insert {
+        diesel::insert_into(projection_progress::table).values(rows)
     }
 }

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use shared::document::Supplier;
 
-use super::guarded::{Guarded, IDS_A_STATEMENT, ROWS_A_STATEMENT, newer_wins};
+use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, newer_wins};
 use super::{Rank, Root, Stamp};
 use crate::database::Connection;
 use crate::schema::suppliers;
@@ -133,6 +133,24 @@ impl SupplierRow {
 
 static NEWER_WINS: LazyLock<String> = LazyLock::new(|| newer_wins(&suppliers::all_columns));
 
+impl Upsert for SupplierRow {
+    fn on_duplicate() -> &'static str {
+        &NEWER_WINS
+    }
+
+    fn insert_one(&self) -> impl Insert {
+        diesel::insert_into(suppliers::table).values(self)
+    }
+
+    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
+        diesel::insert_into(suppliers::table).values(rows)
+    }
+
+    fn insert_rest(rows: &[Self]) -> impl Insert {
+        diesel::insert_into(suppliers::table).values(rows)
+    }
+}
+
 impl Root for SupplierRow {
     fn id(&self) -> &str {
         &self.supplier_id
@@ -146,31 +164,11 @@ impl Root for SupplierRow {
         &self.event_id
     }
 
-    async fn upsert(connection: &mut Connection, rows: &[Self]) -> QueryResult<usize> {
-        // A lone row is the daily case, and as such its statement is prepared only once.
-        if let [row] = rows {
-            let insert = diesel::insert_into(suppliers::table).values(row);
-            return Guarded::new(insert, &NEWER_WINS).execute(connection).await;
-        }
-        let mut affected = 0;
-        for rows in rows.chunks(ROWS_A_STATEMENT) {
-            let insert = diesel::insert_into(suppliers::table).values(rows);
-            affected += Guarded::new(insert, &NEWER_WINS).execute(connection).await?;
-        }
-        Ok(affected)
-    }
-
-    async fn shown(
+    async fn shown_of(
         connection: &mut Connection,
         ids: &[&str],
     ) -> QueryResult<Vec<(String, String)>> {
-        let mut shown = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(IDS_A_STATEMENT) {
-            let query = suppliers::table
-                .filter(suppliers::supplier_id.eq_any(ids))
-                .select((suppliers::supplier_id, suppliers::event_id));
-            shown.extend(query.load::<(String, String)>(connection).await?);
-        }
-        Ok(shown)
+        let rows = suppliers::table.filter(suppliers::supplier_id.eq_any(ids));
+        rows.select((suppliers::supplier_id, suppliers::event_id)).load(connection).await
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use shared::event::Domain;
 
 use super::Rank;
-use super::guarded::{Guarded, IDS_A_STATEMENT, ROWS_A_STATEMENT};
+use super::guarded::{IDS_A_STATEMENT, Insert, ROWS_A_STATEMENT, Upsert};
 use crate::database::Connection;
 use crate::schema::{products, suppliers, tombstones};
 
@@ -34,6 +34,24 @@ const NEWER_WINS: &str = " ON DUPLICATE KEY UPDATE \
         AND VALUES(event_timestamp) > event_timestamp), VALUES(event_timestamp), event_timestamp), \
     version = GREATEST(version, VALUES(version))";
 
+impl Upsert for TombstoneRow {
+    fn on_duplicate() -> &'static str {
+        NEWER_WINS
+    }
+
+    fn insert_one(&self) -> impl Insert {
+        diesel::insert_into(tombstones::table).values(self)
+    }
+
+    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
+        diesel::insert_into(tombstones::table).values(rows)
+    }
+
+    fn insert_rest(rows: &[Self]) -> impl Insert {
+        diesel::insert_into(tombstones::table).values(rows)
+    }
+}
+
 impl TombstoneRow {
     pub(crate) fn rank(&self) -> Rank {
         Rank::new(self.version, self.event_timestamp)
@@ -44,14 +62,6 @@ impl TombstoneRow {
         self.content_version
             .zip(self.content_timestamp)
             .map(|(version, moment)| Rank::new(version, moment))
-    }
-
-    pub(crate) async fn upsert(connection: &mut Connection, rows: &[Self]) -> QueryResult<()> {
-        for rows in rows.chunks(ROWS_A_STATEMENT) {
-            let insert = diesel::insert_into(tombstones::table).values(rows);
-            Guarded::new(insert, NEWER_WINS).execute(connection).await?;
-        }
-        Ok(())
     }
 
     /// Those of `ids` that have one, as others have committed them by now: a

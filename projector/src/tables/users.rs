@@ -7,7 +7,7 @@ use serde::Serialize;
 use shared::Timestamp;
 use shared::document::User;
 
-use super::guarded::{Guarded, IDS_A_STATEMENT, ROWS_A_STATEMENT, newer_wins};
+use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, newer_wins};
 use super::{Rank, Root, Stamp};
 use crate::database::Connection;
 use crate::schema::users;
@@ -60,6 +60,24 @@ impl UserRow {
 
 static NEWER_WINS: LazyLock<String> = LazyLock::new(|| newer_wins(&users::all_columns));
 
+impl Upsert for UserRow {
+    fn on_duplicate() -> &'static str {
+        &NEWER_WINS
+    }
+
+    fn insert_one(&self) -> impl Insert {
+        diesel::insert_into(users::table).values(self)
+    }
+
+    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
+        diesel::insert_into(users::table).values(rows)
+    }
+
+    fn insert_rest(rows: &[Self]) -> impl Insert {
+        diesel::insert_into(users::table).values(rows)
+    }
+}
+
 impl Root for UserRow {
     fn id(&self) -> &str {
         &self.user_id
@@ -73,31 +91,11 @@ impl Root for UserRow {
         &self.event_id
     }
 
-    async fn upsert(connection: &mut Connection, rows: &[Self]) -> QueryResult<usize> {
-        // A lone row is the daily case, and as such its statement is prepared only once.
-        if let [row] = rows {
-            let insert = diesel::insert_into(users::table).values(row);
-            return Guarded::new(insert, &NEWER_WINS).execute(connection).await;
-        }
-        let mut affected = 0;
-        for rows in rows.chunks(ROWS_A_STATEMENT) {
-            let insert = diesel::insert_into(users::table).values(rows);
-            affected += Guarded::new(insert, &NEWER_WINS).execute(connection).await?;
-        }
-        Ok(affected)
-    }
-
-    async fn shown(
+    async fn shown_of(
         connection: &mut Connection,
         ids: &[&str],
     ) -> QueryResult<Vec<(String, String)>> {
-        let mut shown = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(IDS_A_STATEMENT) {
-            let query = users::table
-                .filter(users::user_id.eq_any(ids))
-                .select((users::user_id, users::event_id));
-            shown.extend(query.load::<(String, String)>(connection).await?);
-        }
-        Ok(shown)
+        let rows = users::table.filter(users::user_id.eq_any(ids));
+        rows.select((users::user_id, users::event_id)).load(connection).await
     }
 }
