@@ -118,13 +118,19 @@ mysql_launch() {
   )
   # A second port, and a folder of the machine's, that only MySQL knows.
   [[ $flavour != mysql ]] || options+=(--mysqlx=OFF --secure-file-priv=NULL)
+  # For tests of what a server does that has too little of something. Not remembered.
+  local more
+  read -ra more <<<"${STACK_MYSQL_OPTIONS:-}"
+  options+=("${more[@]}")
   launch mysql "${MYSQL_COMMAND[@]}" "${options[@]}"
 }
 
 # The new folder gets its name only when complete (in mysql_launch).
 mysql_initialize_mysql() {
   mysql_new_folder || return
-  mysql_program mysqld "${mysql_common[@]}" --datadir="$STACK_DIR/data/mysql.new" --initialize-insecure
+  local more
+  read -ra more <<<"${STACK_MYSQL_OPTIONS:-}"
+  mysql_program mysqld "${mysql_common[@]}" "${more[@]}" --datadir="$STACK_DIR/data/mysql.new" --initialize-insecure
 }
 
 # What its mariadb-install-db does; that script itself would look for programs of the machine.

@@ -12,39 +12,24 @@
 //! transactions comes second sees the other, and a deleted row stays deleted.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use diesel::QueryResult;
 use diesel_async::SimpleAsyncConnection;
 use shared::event::Domain;
 
 use crate::database::Connection;
-use crate::decode::{Poison, Reason};
 use crate::plan::Writes;
+use crate::poison::{Poison, Reason};
 use crate::refusal::{ApplyError, classify};
-use crate::tables::{
-    Child, ProductRow, ProgressRow, Root, Statement, SupplierRow, TombstoneRow, Upsert,
-};
+use crate::tables::{ProductRow, ProgressRow, Root, Statement, SupplierRow, TombstoneRow, Upsert};
+use crate::write::{Failed, Written, late_documents, replace_children, write};
 
 /// What a committed transaction did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Applied {
     /// Rows that were already as new as what came.
     pub stale: u64,
-}
-
-/// A statement failed, or the rows themselves clash.
-enum Failed {
-    Query(diesel::result::Error),
-    /// A row that is not there although it was just written met the unique value of
-    /// another one, which its guard left alone: an order_number.
-    Clash,
-}
-
-impl From<diesel::result::Error> for Failed {
-    fn from(error: diesel::result::Error) -> Self {
-        Self::Query(error)
-    }
 }
 
 /// All of `portions`, in their order, and `progress`, or nothing.
@@ -148,76 +133,6 @@ async fn apply_kept<'a, R: Root>(
     Ok(written)
 }
 
-/// What became of a table's rows.
-#[derive(Default)]
-struct Written<'a> {
-    /// Ids of those that their guard let through.
-    passed: HashSet<&'a str>,
-    stale: u64,
-}
-
-/// Writes rows under their guard and finds out which of them it let through.
-async fn write<'a, R: Root>(
-    connection: &mut Connection,
-    rows: &'a [R],
-) -> Result<Written<'a>, Failed> {
-    if rows.is_empty() {
-        return Ok(Written::default());
-    }
-    let affected = R::upsert(connection, rows).await?;
-    if let ([row], 1..) = (rows, affected) {
-        // Of a lone row MySQL's count tells, and saves a round trip.
-        return Ok(Written { passed: HashSet::from([row.id()]), stale: 0 });
-    }
-    let ids: Vec<_> = rows.iter().map(Root::id).collect();
-    let shown: HashMap<_, _> = R::shown(connection, &ids).await?.into_iter().collect();
-    if shown.len() < rows.len() {
-        return Err(Failed::Clash);
-    }
-    let is_shown = |row: &&R| shown.get(row.id()).is_some_and(|id| id == row.event_id());
-    let passed: HashSet<_> = match affected {
-        0 => HashSet::new(),
-        _ => rows.iter().filter(is_shown).map(Root::id).collect(),
-    };
-    let stale = (rows.len() - passed.len()) as u64;
-    Ok(Written { passed, stale })
-}
-
-/// Documents that the guard refused only because a newer statement lies over the row,
-/// although they are newer than the document that lies under it.
-fn late_documents<R: Root>(
-    tombstones: &[TombstoneRow],
-    rows: &[R],
-    passed: &HashSet<&str>,
-) -> Vec<R> {
-    let by_id: HashMap<_, _> =
-        tombstones.iter().map(|tombstone| (tombstone.entity_id.as_str(), tombstone)).collect();
-    let is_late = |row: &&R| {
-        by_id.get(row.id()).is_some_and(|tombstone| {
-            tombstone.rank().outranks(row.rank())
-                && tombstone.content_rank().is_some_and(|content| row.rank().outranks(content))
-        })
-    };
-    let refused = rows.iter().filter(|row| !passed.contains(row.id()));
-    refused.filter(is_late).cloned().collect()
-}
-
-/// The children of the roots that were let through, all of them and no others.
-async fn replace_children<C: Child>(
-    connection: &mut Connection,
-    passed: &HashSet<&str>,
-    children: &[C],
-) -> QueryResult<()> {
-    if passed.is_empty() {
-        return Ok(());
-    }
-    let mut parents: Vec<_> = passed.iter().copied().collect();
-    parents.sort_unstable();
-    let of_passed = children.iter().filter(|child| passed.contains(child.parent()));
-    let rows: Vec<_> = of_passed.cloned().collect();
-    C::replace(connection, &parents, &rows).await
-}
-
 /// Removes the rows that a tombstone outranks.
 async fn bury(connection: &mut Connection, domain: Domain, touched: &[&str]) -> QueryResult<()> {
     let tombstones = TombstoneRow::locked(connection, domain, touched).await?;
@@ -243,7 +158,7 @@ async fn with_suppliers<'a>(
     wanted.sort_unstable();
     wanted.dedup();
     let known = SupplierRow::shown(connection, &wanted).await?;
-    let known: HashSet<_> = known.iter().map(|(id, _)| id.as_str()).collect();
+    let known: HashSet<_> = known.iter().map(|shown| shown.id.as_str()).collect();
     wanted.retain(|id| !known.contains(id));
     if wanted.is_empty() {
         return Ok(Cow::Borrowed(products));

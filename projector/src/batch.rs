@@ -6,12 +6,17 @@ use std::time::SystemTime;
 use chrono::NaiveDateTime;
 use shared::event::Domain;
 
-use crate::decode::{Change, Poison, decode};
-use crate::plan::{Newest, Offer, Writes};
+use crate::decode::{Change, decode};
+use crate::newest::{Newest, Offer};
+use crate::plan::Writes;
+use crate::poison::Poison;
 use crate::record::{Partition, Record};
 use crate::tables::ProgressRow;
 
 /// Records in the order they came, each decoded once to know whether and how it counts.
+///
+/// Where it has to make room it forgets those that a newer one supersedes: so under a
+/// backlog of many events over few entities it grows far beyond its bytes.
 #[derive(Debug, Default)]
 pub struct Batch {
     records: Vec<Record>,
@@ -21,12 +26,18 @@ pub struct Batch {
     moments: Vec<NaiveDateTime>,
     events: BTreeMap<Domain, u64>,
     stale: u64,
+    forgotten: usize,
     bytes: usize,
+    superseded_bytes: usize,
 }
 
-/// The last record of a partition in a batch.
+/// What a batch took of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
+    pub domain: Domain,
+    /// Of its first record.
+    pub first: i64,
+    /// Of its last record.
     pub offset: i64,
     /// The moment of the newest event.
     pub moment: Option<NaiveDateTime>,
@@ -43,44 +54,80 @@ impl Batch {
         self.bytes += record.bytes();
         let decoded = decode(&record);
         let moment = decoded.as_ref().ok().map(|change| change.stamp.event_timestamp);
-        let position = self
-            .positions
-            .entry(record.partition.clone())
-            .or_insert(Position { offset: record.offset, moment: None });
-        position.offset = record.offset;
-        position.moment = position.moment.max(moment);
+        let Record { offset, domain, .. } = record;
+        match self.positions.get_mut(&record.partition) {
+            Some(position) => {
+                position.offset = offset;
+                position.moment = position.moment.max(moment);
+            }
+            None => {
+                let position = Position { domain, first: offset, offset, moment };
+                self.positions.insert(record.partition.clone(), position);
+            }
+        }
         match decoded {
-            Ok(change) => self.offer(&change),
+            Ok(change) => self.offer(&change, record.bytes()),
             Err(poison) => self.poison.push((self.records.len(), poison)),
         }
         self.records.push(record);
     }
 
-    fn offer(&mut self, change: &Change) {
-        let moment = change.stamp.event_timestamp;
-        let domain = change.content.domain();
+    fn offer(&mut self, change: &Change, bytes: usize) {
         match self.newest.offer(change, self.records.len()) {
-            Offer::Taken => {
-                self.moments.push(moment);
-                *self.events.entry(domain).or_default() += 1;
+            Offer::Taken => {}
+            Offer::Superseding(place) => {
+                self.superseded_bytes += self.records.get(place).map_or(0, Record::bytes);
             }
-            Offer::Stale => self.stale += 1,
+            Offer::Stale => {
+                self.stale += 1;
+                self.superseded_bytes += bytes;
+                return;
+            }
         }
+        self.moments.push(change.stamp.event_timestamp);
+        *self.events.entry(change.content.domain()).or_default() += 1;
     }
 
+    /// Forgets what is superseded, if that takes a good part of `limit` bytes.
+    pub fn make_room(&mut self, limit: usize) {
+        if self.superseded_bytes < limit / 4 {
+            return;
+        }
+        let poisoned = self.poison.iter().map(|(place, _)| *place);
+        let mut kept: Vec<_> = self.newest.places().chain(poisoned).collect();
+        kept.sort_unstable();
+        let now_at = |place: usize| kept.partition_point(|kept| *kept < place);
+        self.newest.relocate(now_at);
+        for (place, _) in &mut self.poison {
+            *place = now_at(*place);
+        }
+        self.forgotten += self.records.len() - kept.len();
+        let mut place = 0..;
+        self.records
+            .retain(|_| place.next().is_some_and(|place| kept.binary_search(&place).is_ok()));
+        self.bytes -= std::mem::take(&mut self.superseded_bytes);
+    }
+
+    /// Of records taken, those included that it has forgotten.
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.records.len() + self.forgotten
     }
 
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.len() == 0
     }
 
-    /// Of the records, as [`Record::bytes`] counts.
+    /// Whether it still holds every record that it took.
+    pub fn is_whole(&self) -> bool {
+        self.forgotten == 0
+    }
+
+    /// Of the records that it holds, as [`Record::bytes`] counts.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
+    /// Those that it holds.
     pub fn records(&self) -> &[Record] {
         &self.records
     }
@@ -147,14 +194,19 @@ impl Batch {
     }
 
     /// Takes out the records of partitions that now belong to somebody else.
+    ///
+    /// What it has forgotten of the others needs no return: whoever holds the event
+    /// that superseded it will apply that one.
     pub fn without(self, is_lost: impl Fn(&Partition) -> bool) -> Self {
-        let mut kept = Self::default();
+        let mut kept = Self { forgotten: self.forgotten, ..Self::default() };
         for record in self.records {
             if !is_lost(&record.partition) {
                 kept.push(record);
             }
         }
-        kept
+        let positions = self.positions.into_iter().filter(|(partition, _)| !is_lost(partition));
+        kept.positions = positions.collect();
+        if kept.positions.is_empty() { Self::default() } else { kept }
     }
 }
 
@@ -213,6 +265,32 @@ mod tests {
     }
 
     #[test]
+    fn room_is_made_by_forgetting_what_is_superseded() {
+        let [id, other, ..] = ids();
+        let mut broken = Sample::user(id, 9).record();
+        broken.value = None;
+        let records = [(id, 1), (id, 2), (other, 1), (id, 4), (id, 3)];
+        let records = records.map(|(id, version)| Sample::user(id, version).record());
+        let mut batch = batch([vec![broken], records.to_vec()].concat());
+        let (writes, progress) = (batch.writes().next(), batch.progress());
+        let before = batch.bytes();
+        batch.make_room(4 * before);
+        assert!(batch.is_whole() && batch.bytes() == before, "it was not worth while");
+        batch.make_room(before);
+        assert_eq!(offsets(&batch), [0, 3, 4], "the poison and the newest");
+        assert!(batch.bytes() < before * 2 / 3 && !batch.is_whole());
+        assert_eq!((batch.len(), batch.stale(), batch.moments().len()), (6, 1, 4));
+        assert_eq!(batch.writes().next(), writes);
+        assert_eq!(batch.progress(), progress);
+        assert_eq!(batch.poisoned().map(|(record, _)| record.offset).collect::<Vec<_>>(), [0]);
+        batch.push(Sample::user(other, 2).record());
+        assert_eq!(batch.writes().next().unwrap().users[0].version, 4);
+        assert_eq!(batch.writes().next().unwrap().users[1].version, 2);
+        let bytes: usize = batch.records().iter().map(Record::bytes).sum();
+        assert_eq!(batch.bytes(), bytes);
+    }
+
+    #[test]
     fn a_partition_that_was_lost_is_dropped_whole() {
         let [id, other, ..] = ids();
         let mut elsewhere = Sample::user(other, 1).record();
@@ -220,6 +298,7 @@ mod tests {
         let batch =
             batch(vec![Sample::user(id, 1).record(), elsewhere, Sample::user(id, 2).record()]);
         let kept = batch.without(|partition| partition.partition == 0);
+        assert_eq!(kept.progress().len(), 1);
         assert_eq!(offsets(&kept), [1]);
         assert_eq!(kept.writes().next().unwrap().users.len(), 1);
     }

@@ -1,24 +1,19 @@
-//! Records out of Kafka, committed ones only, and the group that shares them out.
+//! Records out of Kafka, committed ones only, and offsets back.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::FutureExt;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{
-    BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer,
-};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::statistics::Statistics;
-use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use shared::event::Domain;
 use shared::process::{Dependency, KafkaSettings};
 
 use crate::config::Config;
-use crate::lag::{Fetched, Lag};
-use crate::quiet;
+use crate::group::Group;
+use crate::lag::Lag;
 use crate::record::{Partition, Record};
 
 /// The consumer of the five topics.
@@ -87,12 +82,12 @@ impl Source {
     /// beyond the transaction markers at a partition's end, so that everybody's tools
     /// show a lag of 0.
     pub fn refresh_commits(&mut self) {
-        let markers = std::mem::take(&mut *lock(&self.consumer.context().beyond_markers));
+        let markers = self.consumer.context().take_beyond_markers();
         let moved = markers.into_iter().filter(|(partition, offset)| {
             self.committed.get(partition).is_some_and(|committed| committed < offset)
         });
         let moved: Vec<_> = moved.collect();
-        let failed = self.consumer.context().commit_failed.swap(false, Ordering::Relaxed);
+        let failed = self.consumer.context().take_commit_failed();
         self.committed.extend(moved.iter().cloned());
         if failed || !moved.is_empty() {
             self.commit_all(CommitMode::Async);
@@ -101,7 +96,7 @@ impl Source {
 
     /// Partitions taken away since the last call. Their offsets are not ours any more.
     pub fn take_revoked(&mut self) -> Vec<Partition> {
-        let revoked = std::mem::take(&mut *lock(&self.consumer.context().revoked));
+        let revoked = self.consumer.context().take_revoked();
         for partition in &revoked {
             self.committed.remove(partition);
         }
@@ -140,8 +135,7 @@ impl Source {
         }
         // MySQL holds the rows already. What is not committed is read again, and changes nothing.
         if let Err(error) = self.consumer.commit(&offsets, mode) {
-            tracing::debug!(%error, "offsets not committed");
-            self.consumer.context().commit_failed.store(true, Ordering::Relaxed);
+            self.consumer.context().commit_failed(&error);
         }
     }
 
@@ -149,11 +143,10 @@ impl Source {
         let group = self.consumer.context();
         match received {
             Ok(message) => {
-                group.kafka.up();
                 let (domain, topic) =
                     self.topics.iter().find(|(_, topic)| **topic == *message.topic())?;
                 let record = Record::from_message(&message, *domain, topic.clone());
-                group.lag.taken(&record.partition, record.offset);
+                group.received(&record);
                 Some(record)
             }
             Err(error) => {
@@ -195,111 +188,4 @@ fn properties(config: &Config) -> ClientConfig {
         .set("fetch.queue.backoff.ms", "5")
         .set("statistics.interval.ms", "1000");
     properties
-}
-
-/// What librdkafka calls back into.
-struct Group {
-    lag: Lag,
-    kafka: Dependency,
-    revoked: Mutex<Vec<Partition>>,
-    beyond_markers: Mutex<BTreeMap<Partition, i64>>,
-    commit_failed: AtomicBool,
-}
-
-impl Group {
-    fn new(lag: Lag, kafka: Dependency) -> Self {
-        Self {
-            lag,
-            kafka,
-            revoked: Mutex::default(),
-            beyond_markers: Mutex::default(),
-            commit_failed: AtomicBool::new(false),
-        }
-    }
-
-    fn report(&self, error: &KafkaError) {
-        use RDKafkaErrorCode as Code;
-        match error.rdkafka_error_code() {
-            // Not created yet.
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {}
-            Some(Code::AllBrokersDown) => self.kafka.down(error),
-            // One broker of several, or the first sign of AllBrokersDown.
-            Some(Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut) => {}
-            _ => tracing::warn!(%error, "kafka reports an error"),
-        }
-    }
-}
-
-impl ClientContext for Group {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        quiet::log(level, facility, message);
-    }
-
-    /// Comes out of the poll as well, where [`Self::report`] judges it.
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "librdkafka", %error, reason);
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        let mut brokers = statistics.brokers.values().filter(|broker| broker.nodeid >= 0);
-        if brokers.any(|broker| broker.state == "UP") {
-            self.kafka.up();
-        }
-        for (name, topic) in &statistics.topics {
-            for (number, partition) in topic.partitions.iter().filter(|(number, _)| **number >= 0) {
-                let place = Partition { topic: name.as_str().into(), partition: *number };
-                let fetched = Fetched {
-                    queued: partition.fetchq_cnt,
-                    next_offset: partition.next_offset,
-                    end_offset: partition.ls_offset,
-                    committed_offset: partition.committed_offset,
-                };
-                if let Some(end) = self.lag.fetched(&place, fetched) {
-                    lock(&self.beyond_markers).insert(place, end);
-                }
-            }
-        }
-    }
-}
-
-impl ConsumerContext for Group {
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(assigned) => {
-                self.kafka.up();
-                tracing::info!(partitions = assigned.count(), "partitions assigned");
-                for partition in places(assigned) {
-                    self.lag.assigned(partition);
-                }
-            }
-            Rebalance::Revoke(revoked) => {
-                tracing::info!(partitions = revoked.count(), "partitions revoked");
-                for partition in places(revoked) {
-                    self.lag.revoked(&partition);
-                    lock(&self.revoked).push(partition);
-                }
-            }
-            Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        if let Err(error) = result {
-            tracing::debug!(%error, "offsets not committed");
-            self.commit_failed.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-fn places(list: &TopicPartitionList) -> Vec<Partition> {
-    let place = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| Partition {
-        topic: element.topic().into(),
-        partition: element.partition(),
-    };
-    list.elements().iter().map(place).collect()
-}
-
-/// What the locks guard is whole after every statement, so a panic cannot have harmed it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,7 +14,7 @@ use rdkafka::util::Timeout;
 use shared::Timestamp;
 use shared::process::KafkaSettings;
 
-use crate::decode::Poison;
+use crate::poison::Poison;
 use crate::quiet::Quiet;
 use crate::record::{Record, RecordHeaders, headers_of};
 
@@ -23,7 +23,7 @@ pub const TOPIC: &str = "dead-letter";
 
 /// Added behind the record's own headers, in this order. Decimal or plain text.
 pub mod header {
-    /// One of the words of [`crate::decode::Reason::as_str`].
+    /// One of the words of [`crate::poison::Reason::as_str`].
     pub const REASON: &str = "reason";
     pub const ERROR: &str = "error";
     pub const ORIGIN_TOPIC: &str = "origin_topic";

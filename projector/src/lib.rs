@@ -22,16 +22,21 @@ pub mod consume;
 pub mod database;
 pub mod dead_letter;
 pub mod decode;
+mod group;
 pub mod lag;
 pub mod metrics;
+pub mod newest;
 pub mod pipeline;
 pub mod plan;
+pub mod poison;
 mod quiet;
+mod recall;
 pub mod record;
 pub mod refusal;
 pub mod schema;
 pub mod settle;
 pub mod tables;
+mod write;
 
 use prometheus::Registry;
 use shared::process::{
@@ -44,6 +49,7 @@ use crate::database::DatabaseError;
 use crate::dead_letter::DeadLetters;
 use crate::metrics::Metrics;
 use crate::pipeline::{Limits, PipelineError};
+use crate::recall::Recall;
 use crate::settle::Settler;
 
 #[derive(Debug, thiserror::Error)]
@@ -117,14 +123,16 @@ impl Parts {
     ) -> Result<Self, Error> {
         let kafka = health.dependency("kafka");
         let mysql = health.dependency("mysql");
-        let settler = Settler::new(
-            config.mysql.clone(),
+        let settler = Settler {
+            mysql_settings: config.mysql.clone(),
             mysql,
             kafka,
-            DeadLetters::new(&config.kafka, config.dead_letter_replication)?,
-            metrics.clone(),
-            shutdown.clone(),
-        );
+            dead_letters: DeadLetters::new(&config.kafka, config.dead_letter_replication)?,
+            recall: Recall::new(&config.kafka),
+            metrics: metrics.clone(),
+            shutdown: shutdown.clone(),
+            connection: None,
+        };
         Ok(Self { settler, metrics: metrics.clone() })
     }
 

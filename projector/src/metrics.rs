@@ -3,8 +3,8 @@ use prometheus::{
 };
 use shared::event::Domain;
 
-use crate::decode::Reason;
 use crate::lag::{Freshness, Lag};
+use crate::poison::Reason;
 
 /// Seconds. From a lone event over the loopback to an outage.
 const LATENCY_BUCKETS: [f64; 16] = [
@@ -101,6 +101,7 @@ impl Metrics {
         registry.register(Box::new(metrics.end_to_end_latency.clone()))?;
         Ok(metrics)
     }
+
     /// A counter that first appears with its first event shows Prometheus no increase,
     /// and an alert on it would sleep through that one.
     fn begin_at_zero(&self) {

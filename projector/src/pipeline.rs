@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::batch::{Batch, Position};
 use crate::consume::Source;
 use crate::lag::Lag;
-use crate::record::Partition;
+use crate::record::{Partition, Record};
 use crate::settle::{Settler, Stopped};
 
 /// How often commits are refreshed, and how long a full batch may keep us from polling.
@@ -30,6 +30,15 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// What is superseded goes where the bytes run short, so that under a backlog of
+    /// many events of few entities the batch may grow on.
+    fn push(self, batch: &mut Batch, record: Record) {
+        batch.push(record);
+        if batch.bytes() >= self.bytes {
+            batch.make_room(self.bytes);
+        }
+    }
+
     fn reached_by(self, batch: &Batch) -> bool {
         batch.len() >= self.events || batch.bytes() >= self.bytes
     }
@@ -125,7 +134,7 @@ impl Pipeline {
                     self.commit(positions.ok_or(PipelineError::Settler)?)?;
                 }
                 record = self.source.next(), if !is_full || self.is_paused => {
-                    self.gathering.push(record);
+                    self.limits.push(&mut self.gathering, record);
                     self.gather_what_is_here();
                 }
                 _ = tick.tick() => {
@@ -148,7 +157,7 @@ impl Pipeline {
                 return;
             }
             match self.source.next_if_any() {
-                Some(record) => self.gathering.push(record),
+                Some(record) => self.limits.push(&mut self.gathering, record),
                 None => return,
             }
         }

@@ -1,82 +1,15 @@
 //! Changes become writes. Pure: no clock, no server.
 //!
-//! Of each entity only the newest change of the batch counts; the rows come grouped by
-//! table and sorted by id, so that any two projectors lock in the same order.
+//! The rows come grouped by table and sorted by id, so that any two projectors lock in
+//! the same order.
 
-use std::collections::HashMap;
-
-use shared::Id;
 use shared::event::Domain;
 
 use crate::decode::{Change, Content};
 use crate::tables::{
-    OrderItemRow, OrderRow, PostRow, ProductRow, ProductVariantRow, Rank, SupplierRow,
-    TombstoneRow, UserRow,
+    OrderItemRow, OrderRow, PostRow, ProductRow, ProductVariantRow, SupplierRow, TombstoneRow,
+    UserRow,
 };
-
-/// Which change of each entity is the newest so far, by its place in the batch.
-///
-/// A document and a statement without one (a deletion, an older cancellation) are kept
-/// apart: where the row stays, it shows the newest document under the newest statement.
-///
-/// Only ranks are kept: of a large batch the documents together would take several
-/// times the memory of the records.
-#[derive(Debug, Default)]
-pub struct Newest(HashMap<(Domain, Id, Kind), (Rank, usize)>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Kind {
-    Statement,
-    Document,
-}
-
-/// What became of a change that was offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Offer {
-    Taken,
-    /// It does not outrank what is here already: it came twice, or late.
-    Stale,
-}
-
-impl Newest {
-    pub fn offer(&mut self, change: &Change, place: usize) -> Offer {
-        let kind = match change.content {
-            Content::Deleted(_) | Content::OrderCancelled => Kind::Statement,
-            _ => Kind::Document,
-        };
-        let key = (change.content.domain(), change.entity, kind);
-        match self.0.get(&key) {
-            Some((present, _)) if !change.rank().outranks(*present) => Offer::Stale,
-            _ => {
-                self.0.insert(key, (change.rank(), place));
-                Offer::Taken
-            }
-        }
-    }
-
-    /// Where they are, in portions that are to be written one after the other: statements
-    /// first, then documents, parents before children, by id.
-    pub fn portions(&self) -> Vec<Vec<usize>> {
-        let mut newest: Vec<_> = self.0.iter().collect();
-        newest.sort_unstable_by_key(|((domain, id, kind), _)| (*kind, turn(*domain), *id));
-        let places: Vec<_> = newest.into_iter().map(|(_, (_, place))| *place).collect();
-        places.chunks(CHANGES_A_PORTION).map(<[_]>::to_vec).collect()
-    }
-}
-
-/// So many documents are in memory as such at a time.
-const CHANGES_A_PORTION: usize = 1_000;
-
-/// The order in which the tables are written, by every projector.
-fn turn(domain: Domain) -> u8 {
-    match domain {
-        Domain::Supplier => 0,
-        Domain::Product => 1,
-        Domain::User => 2,
-        Domain::Order => 3,
-        Domain::Post => 4,
-    }
-}
 
 /// Rows to be written together, by table, each sorted by id.
 #[derive(Debug, Default, PartialEq)]
@@ -162,6 +95,7 @@ fn tombstone(change: &Change) -> TombstoneRow {
 mod tests {
     use super::*;
     use crate::decode::decode;
+    use crate::newest::{Newest, Offer};
     use crate::record::sample::{Sample, ids};
 
     fn plan(samples: impl IntoIterator<Item = Sample>) -> (Writes, Vec<Offer>) {
@@ -180,7 +114,7 @@ mod tests {
         let [id, ..] = ids();
         let user = |version| Sample::user(id, version);
         let (rising, offers) = plan([user(1), user(2), user(3)]);
-        assert_eq!(offers, [Offer::Taken, Offer::Taken, Offer::Taken]);
+        assert_eq!(offers, [Offer::Taken, Offer::Superseding(0), Offer::Superseding(1)]);
         let (falling, offers) = plan([user(3), user(1), user(3), user(2)]);
         assert_eq!(offers, [Offer::Taken, Offer::Stale, Offer::Stale, Offer::Stale]);
         assert_eq!(rising, falling);
@@ -193,10 +127,10 @@ mod tests {
         let [id, ..] = ids();
         let older = |second| Sample::user(id, 1).older(second);
         let (writes, offers) = plan([older(5), older(4), older(6)]);
-        assert_eq!(offers, [Offer::Taken, Offer::Stale, Offer::Taken]);
+        assert_eq!(offers, [Offer::Taken, Offer::Stale, Offer::Superseding(0)]);
         assert_eq!(writes.users[0].version, 0);
         let (writes, offers) = plan([older(50), Sample::user(id, 1).at(1), older(60)]);
-        assert_eq!(offers, [Offer::Taken, Offer::Taken, Offer::Stale]);
+        assert_eq!(offers, [Offer::Taken, Offer::Superseding(0), Offer::Stale]);
         assert_eq!(writes.users[0].version, 1);
     }
 
@@ -219,19 +153,5 @@ mod tests {
         let backward = plan(reversed.map(|id| Sample::user(id, 1))).0;
         assert_eq!(forward, backward);
         assert!(forward.users.is_sorted_by_key(|row| row.user_id.clone()));
-    }
-
-    #[test]
-    fn statements_go_first_and_parents_before_children() {
-        let [id, other, ..] = ids();
-        let mut newest = Newest::default();
-        let domains = [Domain::Post, Domain::Product, Domain::Order, Domain::Supplier];
-        let change = decode(&Sample::deletion(id, 3).record()).unwrap();
-        for (place, domain) in domains.into_iter().enumerate() {
-            let key = (domain, other, Kind::Document);
-            newest.0.insert(key, (change.rank(), place));
-        }
-        newest.offer(&change, 4);
-        assert_eq!(newest.portions(), [[4, 3, 1, 2, 0]]);
     }
 }

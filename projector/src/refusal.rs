@@ -6,7 +6,7 @@ use diesel::sql_types::{BigInt, Nullable};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 
 use crate::database::{Connection, DatabaseError};
-use crate::decode::{Poison, Reason};
+use crate::poison::{Poison, Reason};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {

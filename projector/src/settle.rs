@@ -5,12 +5,13 @@ use std::time::{Duration, Instant, SystemTime};
 use shared::process::{Dependency, MysqlSettings, RetryPolicy, Shutdown};
 
 use crate::apply::{Applied, apply};
-use crate::batch::Batch;
+use crate::batch::{Batch, Position};
 use crate::database::{Connection, connect};
 use crate::dead_letter::DeadLetters;
-use crate::decode::Poison;
 use crate::metrics::Metrics;
-use crate::record::Record;
+use crate::poison::Poison;
+use crate::recall::Recall;
+use crate::record::{Partition, Record};
 use crate::refusal::ApplyError;
 use crate::tables::ProgressRow;
 
@@ -28,9 +29,10 @@ pub struct Settler {
     pub mysql: Dependency,
     pub kafka: Dependency,
     pub dead_letters: DeadLetters,
+    pub(crate) recall: Recall,
     pub metrics: Metrics,
     pub shutdown: Shutdown,
-    connection: Option<Connection>,
+    pub(crate) connection: Option<Connection>,
 }
 
 /// The process is to stop, and a server is away: the batch is not settled. Whatever of
@@ -40,17 +42,6 @@ pub struct Settler {
 pub struct Stopped;
 
 impl Settler {
-    pub fn new(
-        mysql_settings: MysqlSettings,
-        mysql: Dependency,
-        kafka: Dependency,
-        dead_letters: DeadLetters,
-        metrics: Metrics,
-        shutdown: Shutdown,
-    ) -> Self {
-        Self { mysql_settings, mysql, kafka, dead_letters, metrics, shutdown, connection: None }
-    }
-
     /// # Errors
     /// [`Stopped`], and nothing else.
     pub async fn settle(&mut self, batch: &mut Batch) -> Result<(), Stopped> {
@@ -61,10 +52,59 @@ impl Settler {
         }
         match self.apply_patiently(batch).await? {
             Ok(applied) => self.count(batch, applied),
-            Err(poison) => self.bisect(std::mem::take(batch), poison).await?,
+            Err(poison) if batch.is_whole() => self.bisect(std::mem::take(batch), poison).await?,
+            Err(_) => {
+                // Without the guilty record some count again that it had superseded.
+                for (partition, position) in std::mem::take(batch).positions() {
+                    self.settle_again(partition, *position).await?;
+                }
+            }
         }
         self.metrics.apply_seconds.observe(begun.elapsed().as_secs_f64());
         Ok(())
+    }
+
+    /// All that a batch took of a partition, read again in pieces that forget nothing.
+    /// What is poison by itself is buried already.
+    async fn settle_again(
+        &mut self,
+        partition: &Partition,
+        position: Position,
+    ) -> Result<(), Stopped> {
+        let mut from = position.first;
+        loop {
+            let mut piece = Batch::default();
+            for record in self.recall_patiently(partition, position, from).await? {
+                piece.push(record);
+            }
+            let Some(last) = piece.positions().get(partition) else {
+                return Ok(());
+            };
+            from = last.offset + 1;
+            match self.apply_patiently(&piece).await? {
+                Ok(applied) => self.count(&piece, applied),
+                Err(poison) => self.bisect(piece, poison).await?,
+            }
+        }
+    }
+
+    async fn recall_patiently(
+        &mut self,
+        partition: &Partition,
+        position: Position,
+        from: i64,
+    ) -> Result<Vec<Record>, Stopped> {
+        let mut waits = RetryPolicy::default().waits();
+        loop {
+            match self.recall.piece(partition, position, from).await {
+                Ok(records) => {
+                    self.kafka.up();
+                    return Ok(records);
+                }
+                Err(error) => self.kafka.down(&error),
+            }
+            self.pause(waits.next().unwrap_or_default()).await?;
+        }
     }
 
     /// MySQL refused a row of the batch: halves it until the guilty record is alone, so

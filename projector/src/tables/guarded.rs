@@ -14,9 +14,6 @@ use crate::database::Connection;
 /// our widest table they stay well below the protocol's 65,535 placeholders.
 pub(crate) const ROWS_A_STATEMENT: usize = 250;
 
-/// Ids in one `IN (…)`, for the same limit.
-pub(super) const IDS_A_STATEMENT: usize = 5_000;
-
 /// A row that is inserted, or updates the one that is there.
 ///
 /// A table supplies its three inserts, since only there their types have names.

@@ -1,6 +1,7 @@
 //! One file a table: its row, the row of a document, and the statement that
 //! writes many rows at once, each only where it is newer.
 
+mod by_ids;
 mod guarded;
 mod order_items;
 mod orders;
@@ -12,16 +13,19 @@ mod suppliers;
 mod tombstones;
 mod users;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::future::Future;
 
 use chrono::NaiveDateTime;
-use diesel::QueryResult;
+use diesel::sql_types::{BigInt, Text};
+use diesel::{QueryResult, QueryableByName};
+use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use serde_json::Value;
+use shared::event::Domain;
 
+use self::by_ids::{IDS_A_STATEMENT, by_ids};
 use crate::database::Connection;
-use guarded::IDS_A_STATEMENT;
 pub(crate) use guarded::Upsert;
 
 pub use order_items::OrderItemRow;
@@ -66,46 +70,66 @@ impl Rank {
 /// A row that shows a whole document: the top of an aggregate. It is written where it
 /// is new or outranks the one that is there.
 pub(crate) trait Root: Upsert + Clone {
+    const DOMAIN: Domain;
+
     fn id(&self) -> &str;
     fn rank(&self) -> Rank;
     fn event_id(&self) -> &str;
-
-    /// As [`Self::shown`], of as many ids as one statement takes.
-    fn shown_of(
-        connection: &mut Connection,
-        ids: &[&str],
-    ) -> impl Future<Output = QueryResult<Vec<(String, String)>>> + Send;
 
     /// Which event each of the rows `ids` shows now; nothing for one that is not there.
     fn shown(
         connection: &mut Connection,
         ids: &[&str],
-    ) -> impl Future<Output = QueryResult<Vec<(String, String)>>> + Send {
+    ) -> impl Future<Output = QueryResult<Vec<Shown>>> + Send {
         async move {
+            let (table, key) = (Self::DOMAIN.collection(), Self::DOMAIN.id_key());
+            let select = format!(
+                "SELECT {key} AS id, event_id FROM {table} FORCE INDEX (PRIMARY) WHERE {key} IN"
+            );
             let mut shown = Vec::with_capacity(ids.len());
             for ids in ids.chunks(IDS_A_STATEMENT) {
-                shown.extend(Self::shown_of(connection, ids).await?);
+                let found: Vec<Shown> = by_ids(&select, &[], ids, "").load(connection).await?;
+                shown.extend(found);
             }
             Ok(shown)
         }
     }
 }
 
+#[derive(QueryableByName)]
+pub(crate) struct Shown {
+    #[diesel(sql_type = Text)]
+    pub(crate) id: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) event_id: String,
+}
+
+/// A [`Child`] that is there.
+#[derive(QueryableByName)]
+pub(crate) struct Present {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    parent: String,
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
 /// A row that belongs to a [`Root`] and is replaced with it. The last writer wins: it
 /// follows its parent's guard.
-pub(crate) trait Child: Upsert + Clone {
+pub(crate) trait Child: Sized + Send + Sync {
+    type Numbered: Upsert;
+
+    /// Selects `id`, `parent` and `name`, which is the key, by parents.
+    const PRESENT: &str;
+
     /// The id of the root.
     fn parent(&self) -> &str;
 
     /// What tells it from its siblings.
     fn key(&self) -> &str;
 
-    /// `id`, parent and key of the rows that are there, of as many parents as one
-    /// statement takes.
-    fn present_of(
-        connection: &mut Connection,
-        parents: &[&str],
-    ) -> impl Future<Output = QueryResult<Vec<(i64, String, String)>>> + Send;
+    fn numbered(self, id: i64) -> Self::Numbered;
 
     /// Of as many as one statement takes.
     fn delete(
@@ -117,22 +141,25 @@ pub(crate) trait Child: Upsert + Clone {
     fn replace(
         connection: &mut Connection,
         parents: &[&str],
-        rows: &[Self],
+        rows: Vec<Self>,
     ) -> impl Future<Output = QueryResult<()>> + Send {
         async move {
-            let kept: HashSet<_> = rows.iter().map(|row| (row.parent(), row.key())).collect();
-            let mut gone = Vec::new();
+            let mut present = HashMap::new();
             for parents in parents.chunks(IDS_A_STATEMENT) {
-                let present = Self::present_of(connection, parents).await?;
-                let is_gone = |(_, parent, key): &(i64, String, String)| {
-                    !kept.contains(&(parent.as_str(), key.as_str()))
-                };
-                gone.extend(present.into_iter().filter(is_gone).map(|(id, _, _)| id));
+                let found: Vec<Present> =
+                    by_ids(Self::PRESENT, &[], parents, "").load(connection).await?;
+                present.extend(found.into_iter().map(|it| ((it.parent, it.name), it.id)));
             }
+            let numbered = rows.into_iter().map(|row| {
+                let id = present.remove(&(row.parent().to_owned(), row.key().to_owned()));
+                row.numbered(id.unwrap_or_default())
+            });
+            let numbered: Vec<_> = numbered.collect();
+            let gone: Vec<_> = present.into_values().collect();
             for ids in gone.chunks(IDS_A_STATEMENT) {
                 Self::delete(connection, ids).await?;
             }
-            Self::upsert(connection, rows).await?;
+            Self::Numbered::upsert(connection, &numbered).await?;
             Ok(())
         }
     }

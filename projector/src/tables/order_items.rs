@@ -69,7 +69,17 @@ impl OrderItemRow {
 static LAST_WINS: LazyLock<String> =
     LazyLock::new(|| last_wins(&order_items::all_columns, &["id", "order_id", "item_id"]));
 
-impl Upsert for OrderItemRow {
+/// With the `id` that it has, or 0: MySQL then gives it the next one. A row that comes
+/// without its `id` would first be inserted, then found out and taken back.
+#[derive(Insertable)]
+#[diesel(table_name = order_items, treat_none_as_default_value = false)]
+pub(crate) struct NumberedItem {
+    id: i64,
+    #[diesel(embed)]
+    row: OrderItemRow,
+}
+
+impl Upsert for NumberedItem {
     fn on_duplicate() -> &'static str {
         &LAST_WINS
     }
@@ -88,6 +98,11 @@ impl Upsert for OrderItemRow {
 }
 
 impl Child for OrderItemRow {
+    type Numbered = NumberedItem;
+
+    const PRESENT: &str = "SELECT id, order_id AS parent, item_id AS name FROM order_items \
+                           FORCE INDEX (uq_order_items_item) WHERE order_id IN";
+
     fn parent(&self) -> &str {
         &self.order_id
     }
@@ -96,13 +111,8 @@ impl Child for OrderItemRow {
         &self.item_id
     }
 
-    async fn present_of(
-        connection: &mut Connection,
-        parents: &[&str],
-    ) -> QueryResult<Vec<(i64, String, String)>> {
-        let rows = order_items::table.filter(order_items::order_id.eq_any(parents));
-        let columns = (order_items::id, order_items::order_id, order_items::item_id);
-        rows.select(columns).load(connection).await
+    fn numbered(self, id: i64) -> Self::Numbered {
+        NumberedItem { id, row: self }
     }
 
     async fn delete(connection: &mut Connection, ids: &[i64]) -> QueryResult<usize> {

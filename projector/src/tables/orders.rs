@@ -2,13 +2,12 @@ use std::sync::LazyLock;
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use shared::document::Order;
+use shared::event::Domain;
 
 use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, newer_wins};
 use super::{Rank, Root, Stamp};
-use crate::database::Connection;
 use crate::schema::orders;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Queryable, Selectable, Insertable)]
@@ -96,6 +95,8 @@ impl Upsert for OrderRow {
 }
 
 impl Root for OrderRow {
+    const DOMAIN: Domain = Domain::Order;
+
     fn id(&self) -> &str {
         &self.order_id
     }
@@ -106,13 +107,5 @@ impl Root for OrderRow {
 
     fn event_id(&self) -> &str {
         &self.event_id
-    }
-
-    async fn shown_of(
-        connection: &mut Connection,
-        ids: &[&str],
-    ) -> QueryResult<Vec<(String, String)>> {
-        let rows = orders::table.filter(orders::order_id.eq_any(ids));
-        rows.select((orders::order_id, orders::event_id)).load(connection).await
     }
 }

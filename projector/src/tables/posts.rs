@@ -2,15 +2,14 @@ use std::sync::LazyLock;
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use serde_json::Value;
 use shared::Timestamp;
 use shared::document::Post;
+use shared::event::Domain;
 
 use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, newer_wins};
 use super::{Rank, Root, Stamp, json, text};
-use crate::database::Connection;
 use crate::schema::posts;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Queryable, Selectable, Insertable)]
@@ -111,6 +110,8 @@ impl Upsert for PostRow {
 }
 
 impl Root for PostRow {
+    const DOMAIN: Domain = Domain::Post;
+
     fn id(&self) -> &str {
         &self.post_id
     }
@@ -121,13 +122,5 @@ impl Root for PostRow {
 
     fn event_id(&self) -> &str {
         &self.event_id
-    }
-
-    async fn shown_of(
-        connection: &mut Connection,
-        ids: &[&str],
-    ) -> QueryResult<Vec<(String, String)>> {
-        let rows = posts::table.filter(posts::post_id.eq_any(ids));
-        rows.select((posts::post_id, posts::event_id)).load(connection).await
     }
 }

@@ -54,7 +54,17 @@ static LAST_WINS: LazyLock<String> = LazyLock::new(|| {
     last_wins(&product_variants::all_columns, &["id", "product_id", "variant_key"])
 });
 
-impl Upsert for ProductVariantRow {
+/// With the `id` that it has, or 0: MySQL then gives it the next one. A row that comes
+/// without its `id` would first be inserted, then found out and taken back.
+#[derive(Insertable)]
+#[diesel(table_name = product_variants, treat_none_as_default_value = false)]
+pub(crate) struct NumberedVariant {
+    id: i64,
+    #[diesel(embed)]
+    row: ProductVariantRow,
+}
+
+impl Upsert for NumberedVariant {
     fn on_duplicate() -> &'static str {
         &LAST_WINS
     }
@@ -73,6 +83,11 @@ impl Upsert for ProductVariantRow {
 }
 
 impl Child for ProductVariantRow {
+    type Numbered = NumberedVariant;
+
+    const PRESENT: &str = "SELECT id, product_id AS parent, variant_key AS name FROM product_variants \
+                           FORCE INDEX (uq_product_variants_key) WHERE product_id IN";
+
     fn parent(&self) -> &str {
         &self.product_id
     }
@@ -81,14 +96,8 @@ impl Child for ProductVariantRow {
         &self.variant_key
     }
 
-    async fn present_of(
-        connection: &mut Connection,
-        parents: &[&str],
-    ) -> QueryResult<Vec<(i64, String, String)>> {
-        let rows = product_variants::table.filter(product_variants::product_id.eq_any(parents));
-        let columns =
-            (product_variants::id, product_variants::product_id, product_variants::variant_key);
-        rows.select(columns).load(connection).await
+    fn numbered(self, id: i64) -> Self::Numbered {
+        NumberedVariant { id, row: self }
     }
 
     async fn delete(connection: &mut Connection, ids: &[i64]) -> QueryResult<usize> {

@@ -2,14 +2,13 @@ use std::sync::LazyLock;
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use shared::Timestamp;
 use shared::document::Product;
+use shared::event::Domain;
 
 use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, newer_wins};
 use super::{Rank, Root, Stamp, text};
-use crate::database::Connection;
 use crate::schema::products;
 
 /// `supplier_id` is `None` in a row whose supplier is deleted, whatever the document says.
@@ -98,6 +97,8 @@ impl Upsert for ProductRow {
 }
 
 impl Root for ProductRow {
+    const DOMAIN: Domain = Domain::Product;
+
     fn id(&self) -> &str {
         &self.product_id
     }
@@ -108,13 +109,5 @@ impl Root for ProductRow {
 
     fn event_id(&self) -> &str {
         &self.event_id
-    }
-
-    async fn shown_of(
-        connection: &mut Connection,
-        ids: &[&str],
-    ) -> QueryResult<Vec<(String, String)>> {
-        let rows = products::table.filter(products::product_id.eq_any(ids));
-        rows.select((products::product_id, products::event_id)).load(connection).await
     }
 }

@@ -2,13 +2,12 @@ use std::sync::LazyLock;
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use shared::document::Supplier;
+use shared::event::Domain;
 
 use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, newer_wins};
 use super::{Rank, Root, Stamp};
-use crate::database::Connection;
 use crate::schema::suppliers;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Queryable, Selectable, Insertable)]
@@ -152,6 +151,8 @@ impl Upsert for SupplierRow {
 }
 
 impl Root for SupplierRow {
+    const DOMAIN: Domain = Domain::Supplier;
+
     fn id(&self) -> &str {
         &self.supplier_id
     }
@@ -162,13 +163,5 @@ impl Root for SupplierRow {
 
     fn event_id(&self) -> &str {
         &self.event_id
-    }
-
-    async fn shown_of(
-        connection: &mut Connection,
-        ids: &[&str],
-    ) -> QueryResult<Vec<(String, String)>> {
-        let rows = suppliers::table.filter(suppliers::supplier_id.eq_any(ids));
-        rows.select((suppliers::supplier_id, suppliers::event_id)).load(connection).await
     }
 }

@@ -1,18 +1,19 @@
 use chrono::NaiveDateTime;
-use diesel::mysql::Mysql;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use shared::event::Domain;
 
 use super::Rank;
-use super::guarded::{IDS_A_STATEMENT, Insert, ROWS_A_STATEMENT, Upsert};
+use super::by_ids::{IDS_A_STATEMENT, by_ids};
+use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert};
 use crate::database::Connection;
 use crate::schema::{products, suppliers, tombstones};
 
 /// What an event without a document said last about an entity; outlives the row.
-#[derive(Debug, Clone, PartialEq, Serialize, Queryable, Selectable, Insertable)]
+#[derive(
+    Debug, Clone, PartialEq, Serialize, Queryable, QueryableByName, Selectable, Insertable,
+)]
 #[diesel(table_name = tombstones, check_for_backend(diesel::mysql::Mysql), treat_none_as_default_value = false)]
 pub struct TombstoneRow {
     pub domain: String,
@@ -72,14 +73,17 @@ impl TombstoneRow {
         domain: Domain,
         ids: &[&str],
     ) -> QueryResult<Vec<Self>> {
+        if let [id] = ids {
+            // The daily case: prepared only once.
+            let tombstone = tombstones::table.find((domain.topic(), *id));
+            return tombstone.select(Self::as_select()).for_update().load(connection).await;
+        }
+        const SELECT: &str = "SELECT * FROM tombstones FORCE INDEX (PRIMARY) \
+                              WHERE domain = ? AND entity_id IN";
         let mut found = Vec::new();
         for ids in ids.chunks(IDS_A_STATEMENT) {
-            let query = tombstones::table
-                .filter(tombstones::domain.eq(domain.topic()))
-                .filter(tombstones::entity_id.eq_any(ids))
-                .select(Self::as_select())
-                .for_update();
-            found.extend(query.load(connection).await?);
+            let locking = by_ids(SELECT, &[domain.topic()], ids, " FOR UPDATE");
+            found.extend(locking.load::<Self>(connection).await?);
         }
         Ok(found)
     }
@@ -184,13 +188,13 @@ impl Statement {
         let remember = format!(
             "UPDATE tombstones t JOIN {table} r ON r.{key} = t.entity_id \
              SET t.content_version = r.version, t.content_timestamp = r.event_timestamp \
-             WHERE {outranks} AND t.domain = ? AND t.entity_id IN "
+             WHERE {outranks} AND t.domain = ? AND t.entity_id IN"
         );
         let lay = format!(
             "UPDATE {table} r JOIN tombstones t ON t.entity_id = r.{key} \
              SET {assignments}, r.updated_at = t.event_timestamp, r.event_id = t.event_id, \
              r.event_timestamp = t.event_timestamp, r.version = t.version \
-             WHERE {outranks} AND t.domain = ? AND t.entity_id IN "
+             WHERE {outranks} AND t.domain = ? AND t.entity_id IN"
         );
         self.execute(connection, &remember, ids).await?;
         self.execute(connection, &lay, ids).await
@@ -205,7 +209,7 @@ impl Statement {
             "UPDATE {table} r JOIN tombstones t ON t.entity_id = r.{key} \
              SET r.version = t.content_version, r.event_timestamp = t.content_timestamp \
              WHERE r.event_id = t.event_id AND t.content_version IS NOT NULL \
-             AND t.domain = ? AND t.entity_id IN "
+             AND t.domain = ? AND t.entity_id IN"
         );
         self.execute(connection, &lift, ids).await
     }
@@ -217,14 +221,7 @@ impl Statement {
         ids: &[&str],
     ) -> QueryResult<()> {
         for ids in ids.chunks(IDS_A_STATEMENT) {
-            let places = vec!["?"; ids.len()].join(",");
-            let mut query = diesel::sql_query(format!("{statement}({places})"))
-                .into_boxed::<Mysql>()
-                .bind::<Text, _>(self.domain.topic());
-            for id in ids {
-                query = query.bind::<Text, _>(*id);
-            }
-            query.execute(connection).await?;
+            by_ids(statement, &[self.domain.topic()], ids, "").execute(connection).await?;
         }
         Ok(())
     }

@@ -2,14 +2,13 @@ use std::sync::LazyLock;
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use shared::Timestamp;
 use shared::document::User;
+use shared::event::Domain;
 
 use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, newer_wins};
 use super::{Rank, Root, Stamp};
-use crate::database::Connection;
 use crate::schema::users;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Queryable, Selectable, Insertable)]
@@ -79,6 +78,8 @@ impl Upsert for UserRow {
 }
 
 impl Root for UserRow {
+    const DOMAIN: Domain = Domain::User;
+
     fn id(&self) -> &str {
         &self.user_id
     }
@@ -89,13 +90,5 @@ impl Root for UserRow {
 
     fn event_id(&self) -> &str {
         &self.event_id
-    }
-
-    async fn shown_of(
-        connection: &mut Connection,
-        ids: &[&str],
-    ) -> QueryResult<Vec<(String, String)>> {
-        let rows = users::table.filter(users::user_id.eq_any(ids));
-        rows.select((users::user_id, users::event_id)).load(connection).await
     }
 }

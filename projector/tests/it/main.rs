@@ -12,8 +12,10 @@
 mod bed;
 mod documents;
 mod events;
+mod freshness;
+mod full_disk;
 mod histories;
-
+mod model;
 mod order_of_arrival;
 mod outage;
 mod own_mysql;

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use projector::decode::Reason;
+use projector::poison::Reason;
 use projector::schema::{order_items, orders, posts, product_variants, suppliers, users};
 use projector::tables::*;
 use shared::document::*;

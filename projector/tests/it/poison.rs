@@ -7,6 +7,7 @@ use shared::event::{EventType, header};
 
 use crate::bed::{Bed, Message};
 use crate::documents::{deletion, event, order, post, product, user};
+use crate::process::Process;
 
 /// Each with the reason it must be given.
 fn poison() -> Vec<(&'static str, Message)> {
@@ -154,6 +155,29 @@ async fn a_refused_event_takes_no_earlier_one_along() {
     bed.await_count("users", "version = 4", 1).await;
     assert_eq!(bed.count("orders", &format!("order_id = '{id}'")).await, 1);
     running.stop().await;
+    bed.clear().await;
+}
+
+/// A batch that ran short of room has forgotten what a newer event superseded. Once that
+/// one turns out to be poison, the event before it counts again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_event_gives_back_what_was_forgotten_for_it() {
+    let bed = Bed::new(1).await;
+    let ids: Vec<_> = (0..4).map(|_| Id::new()).collect();
+    let all =
+        |version| ids.iter().map(move |id| event(EventType::UserUpdated, &user(*id, version)));
+    let mut messages: Vec<_> = (1..=2_000).flat_map(all).collect();
+    let mut long = user(ids[0], 2_001);
+    long.profile.display_name = "x".repeat(256);
+    messages.push(event(EventType::UserUpdated, &long));
+    bed.send(messages).await;
+    // Room for about twenty of the 8,001.
+    let process = Process::start_with(&bed.config, &[("PROJECTOR_BATCH_BYTES", "16384")]);
+    bed.await_count("users", "version = 2000", 4).await;
+    assert_eq!(bed.dead_letters(1).await[0].reason, "refused");
+    let batches = process.metric("projector_batch_size_count", "").await.unwrap();
+    assert!(batches < 100.0, "{batches} batches: they have not grown");
+    process.terminate().await;
     bed.clear().await;
 }
 

@@ -7,6 +7,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use projector::database;
 
 use crate::bed::Bed;
+use crate::own_mysql::OwnMysql;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_instances_may_migrate_at_once_and_again() {
@@ -60,7 +61,16 @@ const COLUMNS: &str = "SELECT table_name AS table_name, column_name AS column_na
 
 #[tokio::test(flavor = "multi_thread")]
 async fn schema_rs_agrees_with_the_migrations() {
-    let bed = Bed::without_topics();
+    assert_schema_agrees(Bed::without_topics()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schema_rs_agrees_with_the_migrations_on_mariadb_too() {
+    let mariadb = OwnMysql::mariadb().await;
+    assert_schema_agrees(mariadb.instead(Bed::without_topics())).await;
+}
+
+async fn assert_schema_agrees(bed: Bed) {
     database::prepare(&bed.config.mysql).await.unwrap();
     let mut tables = BTreeMap::<String, Vec<Column>>::new();
     for column in bed.rows::<Column>(COLUMNS).await {

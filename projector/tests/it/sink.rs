@@ -3,7 +3,7 @@
 use projector::apply::{Applied, apply};
 use projector::batch::Batch;
 use projector::database::{self, Connection};
-use projector::decode::Poison;
+use projector::poison::Poison;
 use projector::record::{Partition, Record};
 use projector::refusal::ApplyError;
 use shared::event::Domain;
