@@ -93,7 +93,12 @@ impl Progress {
     fn tell(&self) {
         let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
         let percent = (done * 100).checked_div(total).unwrap_or(100);
-        let line = format!("{}: {done} of {total} ({percent} %)", self.bar.message());
+        let left = self.bar.elapsed().as_secs_f64() * total.saturating_sub(done) as f64;
+        let eta = match done {
+            0 => String::new(),
+            _ => format!(", about {:.0} s left", left / done as f64),
+        };
+        let line = format!("{}: {done} of {total} ({percent} %){eta}", self.bar.message());
         // Progress that nobody can read is no reason to stop the work.
         let _ = writeln!(io::stderr(), "{line}");
     }

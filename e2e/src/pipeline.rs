@@ -47,6 +47,16 @@ impl Pipeline {
         Self { api, relay, projector, environment, logs }
     }
 
+    /// One more of the same group.
+    pub fn another_projector(&self) -> Process {
+        let address = free();
+        let mut environment = self.environment.clone();
+        environment.insert("PROJECTOR_ADDR".to_owned(), address.to_string());
+        let log = logs(self.setting("KAFKA_GROUP_ID"));
+        let log = log.join(format!("projector-{}.log", address.port()));
+        Process::start("projector", address, environment, &log)
+    }
+
     pub fn client(&self) -> Client {
         Client::new(self.api.url())
     }

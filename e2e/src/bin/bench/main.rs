@@ -10,6 +10,7 @@ mod api;
 mod backlog;
 mod bare;
 mod clashes;
+mod end_to_end;
 mod figures;
 mod http;
 mod outbox;
@@ -43,6 +44,7 @@ async fn main() {
             "reads" => reads::measure(&servers, &settings, &mut figures).await,
             "relay" => relay::measure(&servers, &settings, &mut figures).await,
             "projector" => projector::measure(&servers, &settings, &mut figures).await,
+            "latency" => end_to_end::measure(&servers, &settings, &mut figures).await,
             "million" => projector::measure_a_million(&servers, &mut figures).await,
             other => panic!("no section {other:?}; usage: {USAGE}"),
         }

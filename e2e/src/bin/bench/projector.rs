@@ -38,7 +38,7 @@ const DRAINS: [Drain; 3] = [
     },
 ];
 
-pub async fn measure(servers: &Servers, settings: Settings, figures: &mut Figures) {
+pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figures) {
     for run in 1..=settings.runs {
         println!("projector: run {run} of {}", settings.runs);
         for drain in &DRAINS {
