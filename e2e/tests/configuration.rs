@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// The processes that have a chapter in the document.
-const DESCRIBED: [&str; 1] = ["relay"];
+const DESCRIBED: [&str; 2] = ["relay", "projector"];
 
 /// Each setting with its default.
 type Settings = BTreeMap<String, String>;

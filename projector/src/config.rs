@@ -45,7 +45,7 @@ pub struct Config {
 
     /// Most bytes of events in one transaction. Twice this much is held at most: one
     /// batch being applied, one gathering.
-    #[arg(long, env = "PROJECTOR_BATCH_BYTES", default_value_t = 4 * 1024 * 1024,
+    #[arg(long, env = "PROJECTOR_BATCH_BYTES", default_value_t = 7 * 512 * 1024,
         value_parser = clap::value_parser!(u32).range(1_024..=64 * 1024 * 1024), help_heading = "Batches")]
     pub batch_bytes: u32,
 

@@ -10,9 +10,9 @@ use diesel_async::RunQueryDsl;
 
 use crate::database::Connection;
 
-/// So many rows go in one statement where there are as many. More gain nothing, and of
-/// our widest table they stay well below the protocol's 65,535 placeholders.
-pub(crate) const ROWS_A_STATEMENT: usize = 250;
+/// So many rows go in one statement where there are as many. More gain little, and the
+/// driver keeps what the server says of each placeholder of a prepared statement.
+pub(crate) const ROWS_A_STATEMENT: usize = 100;
 
 /// A row that is inserted, or updates the one that is there.
 ///
