@@ -3,12 +3,14 @@
 //! Every command writes its result to stdout, everything else to stderr, and
 //! says with its exit code how it ended; `outboxctl help COMMAND` is the manual.
 
+mod adopt;
 mod dlq;
 mod load;
 mod offsets;
 mod probe;
 mod replay;
 mod rest;
+mod rewrite;
 mod seed;
 mod servers;
 mod settings;
@@ -45,6 +47,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Adopt(adopt::AdoptArgs),
     Dlq(dlq::DlqArgs),
     Load(load::LoadArgs),
     Probe(probe::ProbeArgs),
@@ -85,6 +88,10 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     terminal.start_logging(&cli.log)?;
     let mut out = std::io::stdout();
     match cli.command {
+        Command::Adopt(args) => match adopt::run(args, &terminal, &mut out).await {
+            Ok(code) => Ok(code),
+            Err(error) => Ok(failed(&error, adopt::NOT_REACHED)),
+        },
         Command::Dlq(args) => {
             dlq::run(args, &mut out).await?;
             Ok(ExitCode::SUCCESS)

@@ -8,6 +8,7 @@ use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
 use mysql_async::{OptsBuilder, Pool};
 use rdkafka::ClientConfig;
+use relay::properties::Properties;
 use shared::process::{KafkaSettings, MongoSettings, MysqlSettings};
 
 pub const PATIENCE: Duration = Duration::from_secs(3);
@@ -35,12 +36,17 @@ pub fn explain(error: &mongodb::error::Error) -> String {
     }
 }
 
-/// What every Kafka client of ours begins with.
+/// What every Kafka client of ours begins with. TLS and SASL are set as for the relay:
+/// KAFKA_PRODUCER_SECURITY_PROTOCOL, KAFKA_PRODUCER_SASL_MECHANISM, ...
 pub fn kafka(settings: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", &settings.kafka_bootstrap_servers)
         .set("client.id", format!("{}-outboxctl", settings.kafka_client_id));
+    match Properties::from_variables(std::env::vars()) {
+        Ok(properties) => properties.apply_transport(&mut config),
+        Err(error) => tracing::warn!(%error, "Kafka's settings are left out"),
+    }
     config
 }
 

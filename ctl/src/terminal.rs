@@ -2,7 +2,7 @@
 //! stderr, so that stdout holds the result and nothing else.
 
 use std::io::{self, IsTerminal as _, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -36,7 +36,7 @@ impl Terminal {
     pub fn progress(&self, total: u64) -> Progress {
         let bar = self.0.add(ProgressBar::new(total));
         bar.set_style(style());
-        Progress { bar, told: Mutex::new(Instant::now()) }
+        Progress { bar, told: Arc::new(Mutex::new(Instant::now())) }
     }
 }
 
@@ -45,11 +45,13 @@ fn style() -> ProgressStyle {
         .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// A bar on a terminal; elsewhere (a pipe, a CI log) a plain line now and then.
+/// A bar on a terminal; elsewhere (a pipe, a CI log) a plain line now and then. Clones
+/// tell of the same work.
+#[derive(Clone)]
 pub struct Progress {
     bar: ProgressBar,
     /// When the last plain line was written.
-    told: Mutex<Instant>,
+    told: Arc<Mutex<Instant>>,
 }
 
 impl Progress {

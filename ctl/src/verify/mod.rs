@@ -1,35 +1,46 @@
 //! `outboxctl verify`: MongoDB against MySQL, both directions, field by field.
 //!
-//! A pass walks both sides of every table, ordered by id, in pages, and notes the
-//! ids that seem to differ. Those are then looked at again, with fresh reads, once
-//! or until `--wait` has passed; what differs in the last look is reported. Memory
-//! grows with the number of differences, not with the number of documents.
+//! A pass walks both sides of every table, ordered by id, in pages, several ranges at a
+//! time, and notes the ids that seem to differ. Those are then looked at again, with
+//! fresh reads, for as long as an event of theirs is on its way; what differs in the
+//! last look is reported. Memory does not grow with the number of documents, and by
+//! some twenty bytes with each difference.
 
 mod compare;
 mod examine;
 mod merge;
 mod projected;
+mod range;
+mod repair;
 mod replica;
 mod report;
 mod shape;
 mod source;
+mod suspicion;
 mod text;
 mod verifier;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, value_parser};
 use shared::process::{MongoSettings, MysqlSettings, RetryPolicy};
 
-use self::replica::Rows;
-use self::report::Report;
-use self::source::Documents;
-use self::verifier::Verifier;
+#[cfg(test)]
+pub use self::compare::compare;
+pub use self::examine::{BATCH, Finding, examine};
+pub use self::projected::Source;
+pub use self::replica::Rows;
+pub use self::shape::Shape;
+pub use self::source::Documents;
+use self::verifier::{Compared, Patience, Verifier};
+use crate::rewrite::Rewriter;
 use crate::servers;
 use crate::terminal::Terminal;
 
@@ -40,6 +51,9 @@ use crate::terminal::Terminal;
 /// must have none. A living product whose supplier is gone may have no supplier
 /// in MySQL, or an empty row in its place.
 ///
+/// Writes may go on meanwhile. What differs is looked at again, and counts only once
+/// no event of it is on its way any more.
+///
 /// Exit code 0: equal. 1: they differ. 2: they could not be compared.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
@@ -49,11 +63,15 @@ pub struct VerifyArgs {
     #[command(flatten)]
     mysql: MysqlSettings,
 
-    /// Seconds to look again at what differs before it counts, as writes that are
-    /// still on their way make momentary differences; and to wait for a server that
-    /// is away.
-    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
-    wait: u64,
+    /// Seconds to look again at what differs before it counts, whatever its cause, and
+    /// to wait for a server that is away. Without it: at most 60, and only while an
+    /// event that may mend it is on its way.
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u64>,
+
+    /// How many ranges of ids to compare at a time. Each takes some 5 MB of memory.
+    #[arg(long, default_value_t = 4, value_parser = value_parser!(u16).range(1..=64), value_name = "N")]
+    parallel: u16,
 
     /// How many differences of each table to show in full.
     #[arg(long, default_value_t = 10, value_name = "N")]
@@ -62,6 +80,24 @@ pub struct VerifyArgs {
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
+
+    /// Write the documents that differ again, each under a new version and with an event
+    /// in the same transaction, so that the pipeline mends their rows; then look whether
+    /// it did. A row without a document is taken away if its domain has an event for that.
+    #[arg(long, conflicts_with = "watch")]
+    repair: bool,
+
+    /// Compare for ever, and show the outcome of the latest comparison as metrics.
+    #[arg(long)]
+    watch: bool,
+
+    /// Seconds from the end of a comparison to the next.
+    #[arg(long, default_value_t = 300, requires = "watch", value_name = "SECONDS")]
+    every: u64,
+
+    /// Where --watch serves /live, /ready and /metrics.
+    #[arg(long, env = "VERIFY_ADDR", default_value = "0.0.0.0:9103")]
+    addr: SocketAddr,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +106,10 @@ pub enum VerifyError {
     Mongodb(#[from] mongodb::error::Error),
     #[error("MySQL cannot be read: {0}")]
     Mysql(#[from] mysql_async::Error),
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("a bug: {0}")]
+    Panicked(#[from] tokio::task::JoinError),
     #[error("cannot write the result: {0}")]
     Output(#[from] std::io::Error),
     #[error("cannot write the result: {0}")]
@@ -79,6 +119,9 @@ pub enum VerifyError {
 pub const DIFFERENT: u8 = 1;
 pub const NOT_COMPARED: u8 = 2;
 
+/// Longer than any lag of a pipeline that runs.
+const LAG: Duration = Duration::from_secs(60);
+
 /// # Errors
 /// [`VerifyError`]: the two could not be compared.
 pub async fn run(
@@ -86,17 +129,31 @@ pub async fn run(
     terminal: &Terminal,
     out: &mut impl Write,
 ) -> Result<ExitCode, VerifyError> {
-    let documents = Documents::new(servers::mongodb(&args.mongodb).await?);
+    let mongodb = servers::mongodb(&args.mongodb).await?;
     let progress = terminal.progress(0);
     let verifier = Verifier {
-        documents,
+        documents: Documents::new(mongodb.clone()),
         rows: Rows::new(servers::mysql(&args.mysql)),
-        progress: &progress,
+        progress: progress.clone(),
         first: args.first,
+        parallel: args.parallel.into(),
     };
-    let report = patiently(&verifier, Duration::from_secs(args.wait)).await;
+    let patience = args
+        .wait
+        .map_or(Patience::OnItsWay(LAG), |seconds| Patience::Any(Duration::from_secs(seconds)));
+    if args.watch {
+        return watch::run(&verifier, patience, Duration::from_secs(args.every), args.addr).await;
+    }
+    let compared = async {
+        let compared = patiently(&verifier, patience).await?;
+        match args.repair && !compared.report.clean {
+            true => repair::repair(&verifier, &Rewriter::new(mongodb), compared).await,
+            false => Ok(compared),
+        }
+    };
+    let compared = compared.await;
     progress.finish();
-    let report = report?;
+    let report = compared?.report;
     match args.json {
         true => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
         false => write!(out, "{report}")?,
@@ -105,12 +162,16 @@ pub async fn run(
 }
 
 /// Tries again what a server that is away, or not yet filled, has cut short.
-async fn patiently(verifier: &Verifier<'_>, wait: Duration) -> Result<Report, VerifyError> {
-    let deadline = Instant::now() + wait;
+async fn patiently(verifier: &Verifier, patience: Patience) -> Result<Compared, VerifyError> {
+    let Patience::Any(longest) = patience else {
+        return verifier.verify(patience).await;
+    };
+    let deadline = Instant::now() + longest;
     let mut pauses = AGAIN.waits();
     let mut told = String::new();
     loop {
-        let error = match verifier.verify(deadline).await {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let error = match verifier.verify(Patience::Any(left)).await {
             Err(error) if Instant::now() < deadline => error.to_string(),
             outcome => return outcome,
         };

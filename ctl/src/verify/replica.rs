@@ -1,13 +1,15 @@
 //! The rows, as MySQL holds them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures::{Stream, TryStreamExt as _, stream};
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Params, Pool, Row, Value as Sql};
 use serde_json::{Value, json};
+use shared::Id;
 
 use super::projected::{Projected, normal};
+use super::range::Range;
 use super::shape::{Children, Shape, Table};
 
 type MysqlResult<T> = mysql_async::Result<T>;
@@ -23,16 +25,23 @@ impl Rows {
         Self(pool)
     }
 
-    /// All rows of a domain, each with its children, in the order of their ids.
-    pub fn all(&self, shape: &'static Shape) -> impl Stream<Item = MysqlResult<Projected>> + use<> {
+    /// All rows of a range, each with its children, in the order of their ids.
+    pub fn all(
+        &self,
+        shape: &'static Shape,
+        range: Range,
+    ) -> impl Stream<Item = MysqlResult<Projected>> + use<> {
         let pool = self.0.clone();
-        let pages = stream::try_unfold(Some(String::new()), move |after| {
-            let pool = pool.clone();
+        let first = range.after.map(|id| id.to_string()).unwrap_or_default();
+        let through = range.through.map(|id| id.to_string());
+        let pages = stream::try_unfold(Some(first), move |after| {
+            let (pool, through) = (pool.clone(), through.clone());
             async move {
                 let Some(after) = after else {
                     return MysqlResult::Ok(None);
                 };
-                let page = page_after(&mut pool.get_conn().await?, shape, &after).await?;
+                let conn = &mut pool.get_conn().await?;
+                let page = page_after(conn, shape, &after, through.as_deref()).await?;
                 let next = page.last().filter(|_| page.len() == PAGE).map(|row| row.id.clone());
                 Ok(Some((stream::iter(page.into_iter().map(Ok)), next)))
             }
@@ -41,23 +50,49 @@ impl Rows {
     }
 
     /// Those of `ids` that have a row.
-    pub async fn by_ids(&self, shape: &Shape, ids: &[Box<str>]) -> MysqlResult<Vec<Projected>> {
+    pub async fn by_ids(&self, shape: &Shape, ids: &[Id]) -> MysqlResult<Vec<Projected>> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         let (select, key) = (select_parents(shape), shape.table.key);
         let query = format!("{select} WHERE {key} IN ({})", placeholders(ids.len()));
-        let ids = Params::Positional(ids.iter().map(|id| Sql::from(id.as_ref())).collect());
         let mut conn = self.0.get_conn().await?;
-        let rows = conn.exec(query, ids).await?;
+        let rows = conn.exec(query, positional(ids)).await?;
         with_children(&mut conn, shape, rows).await
+    }
+
+    /// Of those of `ids` whose deletion is remembered, its version: no older event of
+    /// theirs is applied any more.
+    pub async fn deleted(&self, shape: &Shape, ids: &[Id]) -> MysqlResult<HashMap<String, i64>> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let query = format!(
+            "SELECT entity_id, version FROM tombstones WHERE domain = '{}' AND entity_id IN ({})",
+            shape.domain.topic(),
+            placeholders(ids.len()),
+        );
+        let found: Vec<(String, i64)> =
+            self.0.get_conn().await?.exec(query, positional(ids)).await?;
+        Ok(found.into_iter().collect())
     }
 }
 
-async fn page_after(conn: &mut Conn, shape: &Shape, after: &str) -> MysqlResult<Vec<Projected>> {
+async fn page_after(
+    conn: &mut Conn,
+    shape: &Shape,
+    after: &str,
+    through: Option<&str>,
+) -> MysqlResult<Vec<Projected>> {
     let (select, key) = (select_parents(shape), shape.table.key);
-    let query = format!("{select} WHERE {key} > ? ORDER BY {key} LIMIT {PAGE}");
-    let rows = conn.exec(query, (after,)).await?;
+    let page = format!("ORDER BY {key} LIMIT {PAGE}");
+    let rows = match through {
+        None => conn.exec(format!("{select} WHERE {key} > ? {page}"), (after,)).await?,
+        Some(through) => {
+            let query = format!("{select} WHERE {key} > ? AND {key} <= ? {page}");
+            conn.exec(query, (after, through)).await?
+        }
+    };
     with_children(conn, shape, rows).await
 }
 
@@ -70,6 +105,10 @@ fn select_parents(shape: &Shape) -> String {
 fn column_list(table: &Table) -> String {
     let names: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
     names.join(", ")
+}
+
+fn positional(ids: &[Id]) -> Params {
+    Params::Positional(ids.iter().map(|id| Sql::from(id.to_string())).collect())
 }
 
 fn placeholders(count: usize) -> String {

@@ -108,7 +108,17 @@ impl TableReport {
     }
 
     pub fn differing(&self) -> u64 {
-        self.missing + self.extra + self.stale + self.different + self.unreadable
+        self.by_kind().into_iter().map(|(_, count)| count).sum()
+    }
+
+    pub fn by_kind(&self) -> [(&'static str, u64); 5] {
+        [
+            ("missing", self.missing),
+            ("extra", self.extra),
+            ("stale", self.stale),
+            ("different", self.different),
+            ("unreadable", self.unreadable),
+        ]
     }
 }
 

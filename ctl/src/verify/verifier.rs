@@ -1,35 +1,62 @@
-use std::time::Instant;
+//! One comparison: a pass over everything, then closer and closer looks at what
+//! seemed to differ in it.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
 
 use super::compare::compare;
-use super::examine::{BATCH, examine};
+use super::range::Range;
 use super::replica::Rows;
 use super::report::{Report, Tables};
 use super::shape::Shape;
 use super::source::Documents;
+use super::suspicion::Suspicion;
 use super::{AGAIN, VerifyError, merge};
 use crate::terminal::Progress;
 
-pub struct Verifier<'a> {
+/// Ranges for each that is compared at a time, so that none keeps the others waiting.
+const RANGES_EACH: usize = 4;
+
+#[derive(Clone)]
+pub struct Verifier {
     pub documents: Documents,
     pub rows: Rows,
-    pub progress: &'a Progress,
+    pub progress: Progress,
     /// How many differences of a table are kept in full.
     pub first: usize,
+    /// How many ranges are compared at a time.
+    pub parallel: usize,
 }
 
-/// One domain after its pass: what is certain, and the ids that seem to differ.
-struct Suspicion {
-    shape: &'static Shape,
-    settled: Tables,
-    ids: Vec<Box<str>>,
+/// How long a difference may stay before it counts.
+#[derive(Debug, Clone, Copy)]
+pub enum Patience {
+    /// For as long as an event that may mend it is on its way, but not longer.
+    OnItsWay(Duration),
+    /// Whatever its cause.
+    Any(Duration),
 }
 
-impl Verifier<'_> {
-    /// Looks again at what differs until it is clean, or `deadline`.
-    ///
+impl Patience {
+    pub fn longest(self) -> Duration {
+        match self {
+            Self::OnItsWay(longest) | Self::Any(longest) => longest,
+        }
+    }
+}
+
+/// A comparison that has come to its end.
+pub struct Compared {
+    pub report: Report,
+    /// What still differs, for whoever wants to mend it.
+    pub suspicions: Vec<Suspicion>,
+}
+
+impl Verifier {
     /// # Errors
     /// Where one of the servers cannot be read.
-    pub async fn verify(&self, deadline: Instant) -> Result<Report, VerifyError> {
+    pub async fn verify(&self, patience: Patience) -> Result<Compared, VerifyError> {
         let started = Instant::now();
         let mut total = 0;
         for shape in Shape::ALL {
@@ -40,15 +67,32 @@ impl Verifier<'_> {
         for shape in Shape::ALL {
             suspicions.push(self.pass(shape).await?);
         }
+        self.settle(suspicions, patience, started).await
+    }
+
+    /// Looks again at what differs until it is clean or patience ends.
+    ///
+    /// # Errors
+    /// Where one of the servers cannot be read.
+    pub async fn settle(
+        &self,
+        mut suspicions: Vec<Suspicion>,
+        patience: Patience,
+        started: Instant,
+    ) -> Result<Compared, VerifyError> {
+        let deadline = Instant::now() + patience.longest();
         let mut pauses = AGAIN.waits();
         loop {
-            let mut tables = Vec::new();
+            let (mut tables, mut on_their_way) = (Vec::new(), 0);
             for suspicion in &mut suspicions {
-                tables.extend(self.look_again(suspicion).await?.into_reports());
+                let look = suspicion.look_again(self).await?;
+                tables.extend(look.tables.into_reports());
+                on_their_way += look.on_their_way;
             }
             let report = Report::new(tables, started.elapsed().as_secs_f64());
-            if report.clean || Instant::now() >= deadline {
-                return Ok(report);
+            let in_vain = matches!(patience, Patience::OnItsWay(_)) && on_their_way == 0;
+            if report.clean || in_vain || Instant::now() >= deadline {
+                return Ok(Compared { report, suspicions });
             }
             let differing: usize = suspicions.iter().map(|suspicion| suspicion.ids.len()).sum();
             self.progress.stage(&format!("{differing} still differ"));
@@ -58,54 +102,55 @@ impl Verifier<'_> {
 
     async fn pass(&self, shape: &'static Shape) -> Result<Suspicion, VerifyError> {
         self.progress.stage(shape.table.name);
-        let mut suspicion = Suspicion { shape, settled: Tables::new(shape), ids: Vec::new() };
-        let documents = self.documents.all(shape).await?;
-        merge::merge(documents, self.rows.all(shape), |source, row| {
+        let ranges = self.documents.ranges(shape.domain, self.parallel * RANGES_EACH).await?;
+        let mut ranges = ranges.into_iter();
+        let mut suspicion = Suspicion::new(shape);
+        let mut under_way = JoinSet::new();
+        loop {
+            while under_way.len() < self.parallel
+                && let Some(range) = ranges.next()
+            {
+                let verifier = self.clone();
+                under_way.spawn(async move { verifier.pass_range(shape, range).await });
+            }
+            match under_way.join_next().await {
+                None => return Ok(suspicion),
+                Some(found) => suspicion.absorb(found??, self.first),
+            }
+        }
+    }
+
+    async fn pass_range(
+        &self,
+        shape: &'static Shape,
+        range: Range,
+    ) -> Result<Suspicion, VerifyError> {
+        let mut suspicion = Suspicion::new(shape);
+        let documents = self.documents.all(shape, range).await?;
+        merge::merge(documents, self.rows.all(shape, range), |source, row| {
             self.progress.advance(u64::from(source.is_some()));
             let differences = compare(shape, source.as_ref(), row.as_ref());
             match differences.into_iter().next() {
-                Some(difference) if can_be_looked_up(&difference.id) => {
-                    suspicion.ids.push(difference.id.into());
-                }
-                difference => {
-                    suspicion.settled.saw(source.as_ref(), row.as_ref());
-                    if let Some(difference) = difference {
+                None => suspicion.settled.saw(source.as_ref(), row.as_ref()),
+                Some(difference) => match difference.id.parse() {
+                    Ok(id) => suspicion.suspect(id),
+                    // Its _id was made by hand, so it has no row: what the pass saw is
+                    // the last word.
+                    Err(_) => {
+                        suspicion.settled.saw(source.as_ref(), row.as_ref());
                         suspicion.settled.file(difference, self.first);
                     }
-                }
+                },
             }
         })
         .await?;
         Ok(suspicion)
     }
-
-    /// Keeps only the ids that still differ.
-    async fn look_again(&self, suspicion: &mut Suspicion) -> Result<Tables, VerifyError> {
-        let mut still = Vec::new();
-        let mut pending = Tables::new(suspicion.shape);
-        for ids in suspicion.ids.chunks(BATCH) {
-            let found = examine(suspicion.shape, &self.documents, &self.rows, ids).await?;
-            for (id, finding) in ids.iter().zip(found) {
-                let tables = match finding.differences.is_empty() {
-                    true => &mut suspicion.settled,
-                    false => &mut pending,
-                };
-                tables.saw(finding.source.as_ref(), finding.row.as_ref());
-                if !finding.differences.is_empty() {
-                    still.push(id.clone());
-                }
-                for difference in finding.differences {
-                    pending.file(difference, self.first);
-                }
-            }
-        }
-        suspicion.ids = still;
-        Ok(suspicion.settled.clone().plus(pending, self.first))
-    }
 }
 
-/// Not so a document whose _id somebody made by hand, nor any row of it: what the
-/// pass saw is the last word on those.
-fn can_be_looked_up(id: &str) -> bool {
-    id.parse::<shared::Id>().is_ok()
+/// What a look found.
+pub struct Look {
+    pub tables: Tables,
+    /// Entities that differ while an event of theirs is not applied yet.
+    pub on_their_way: usize,
 }

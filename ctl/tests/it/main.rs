@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
 
+mod adopt;
 mod dlq;
 mod documents;
 mod kafka;
 mod projector;
+mod relay;
+mod repair;
 mod replay;
 mod stack;
 mod status;
