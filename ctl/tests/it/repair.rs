@@ -69,9 +69,26 @@ async fn a_write_on_its_way_is_no_difference() {
     stack.drop().await;
 }
 
+/// A million of them where time is given.
+const POSTS: usize = if cfg!(feature = "chaos") { 1_000_000 } else { 20_000 };
+
+/// The most memory that the process has had, in kB, once it has ended.
+async fn peak(pid: u32) -> u64 {
+    let mut peak = 0;
+    while let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) {
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        // A process that has ended has none any more.
+        let Some(now) = line.and_then(|it| it.trim().strip_suffix(" kB")?.parse().ok()) else {
+            break;
+        };
+        peak = now;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    peak
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ranges_side_by_side_leave_nothing_out() {
-    const POSTS: usize = 20_000;
     let stack = Stack::new().await;
     let template = post(Id::new());
     let ids: Vec<Id> = (0..POSTS).map(|_| Id::new()).collect();
@@ -97,8 +114,12 @@ async fn ranges_side_by_side_leave_nothing_out() {
         stack.sql(&format!("DELETE FROM posts WHERE post_id = '{id}'")).await;
     }
     stack.sql("UPDATE posts SET post_id = 'zzz' ORDER BY post_id LIMIT 1").await;
-    let run = stack.outboxctl(&["verify", "--json", "--parallel", "3"]).await;
-    let report = run.json();
+    let verify = stack.start(&["verify", "--json"], &[]);
+    let watching = tokio::spawn(peak(verify.id().unwrap()));
+    let report = Run::from(verify.wait_with_output().await.unwrap()).json();
+    let peak = watching.await.unwrap();
+    assert!((1..100_000).contains(&peak), "{peak} kB");
+    eprintln!("{POSTS} posts compared in {} s, VmHWM {peak} kB", report["seconds"]);
     let posts = &report["tables"].as_array().unwrap()[6];
     let counts = ["documents", "rows", "missing", "extra", "unreadable"].map(|it| &posts[it]);
     let (documents, rows) = (POSTS + 1, POSTS - 3);
