@@ -21,8 +21,6 @@ use shared::outbox::{self, OutboxRecord, field};
 const PAGE: usize = 100;
 /// A transaction ends early after this many bytes of documents.
 const PAGE_BYTES: usize = 8 << 20;
-/// The largest event that the topics are made to take, as in the API.
-const MAX_PAYLOAD_BYTES: usize = 4 << 20;
 
 /// A document to be written again.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use bson::{RawDocument, RawDocumentBuf};
 use shared::document::{Document, Order, OrderStatus, Post, Product, Supplier, User};
 use shared::event::{Domain, EventType, deletion_data};
-use shared::outbox::OutboxRecord;
+use shared::outbox::{MAX_PAYLOAD_BYTES, OutboxRecord};
 use shared::{Id, Timestamp};
 
 use super::{Refusal, Target};
@@ -90,7 +90,7 @@ fn record<T: serde::Serialize>(
 ) -> Result<OutboxRecord, Refusal> {
     let record = OutboxRecord::new(event, id, version, Timestamp::now(), None, data)
         .map_err(|error| Refusal::Unreadable(error.to_string()))?;
-    match record.payload.len() > super::MAX_PAYLOAD_BYTES {
+    match record.payload.len() > MAX_PAYLOAD_BYTES {
         true => Err(Refusal::TooLarge(record.payload.len())),
         false => Ok(record),
     }
