@@ -284,8 +284,8 @@ mod tests {
         assert_eq!(batch.progress(), progress);
         assert_eq!(batch.poisoned().map(|(record, _)| record.offset).collect::<Vec<_>>(), [0]);
         batch.push(Sample::user(other, 2).record());
-        assert_eq!(batch.writes().next().unwrap().users[0].version, 4);
-        assert_eq!(batch.writes().next().unwrap().users[1].version, 2);
+        assert_eq!(batch.writes().next().unwrap().users[0].version, 2, "in the order of ids");
+        assert_eq!(batch.writes().next().unwrap().users[1].version, 4);
         let bytes: usize = batch.records().iter().map(Record::bytes).sum();
         assert_eq!(batch.bytes(), bytes);
     }

@@ -18,8 +18,6 @@ impl Relay {
             &stack.name,
             "--kafka-topic-prefix",
             &prefix,
-            "--kafka-group-id",
-            &stack.name,
             "--relay-addr",
             "127.0.0.1:0",
             "--topic-partitions",
