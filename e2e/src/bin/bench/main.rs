@@ -31,7 +31,7 @@ const USAGE: &str = "bench [api|reads|relay|projector|million|latency]…   (BEN
 async fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let sections = if wanted.is_empty() {
-        ["api", "reads", "relay"].map(str::to_owned).to_vec()
+        ["api", "reads", "relay", "projector", "latency"].map(str::to_owned).to_vec()
     } else {
         wanted
     };
