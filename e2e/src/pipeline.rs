@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::process::Command;
@@ -141,8 +142,18 @@ pub(crate) fn logs(unique: &str) -> PathBuf {
     folder
 }
 
-/// A port that nobody listens on at the moment.
+/// A port that nobody listens on at the moment, and that this process gives nobody else.
+/// Below those that the kernel takes for outgoing connections (32768 and up): of these,
+/// one may be gone before the process that it was meant for has started.
 pub(crate) fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its number")
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let first = std::process::id() % 10_000;
+    loop {
+        let number = u32::from(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = 20_000 + (first + number) % 12_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).expect("a port")));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
