@@ -4,20 +4,12 @@ use std::time::Duration;
 use shared::event::Domain;
 
 use crate::pipeline::{free, logs, unique};
-use crate::{Process, Servers, eventually};
+use crate::{Process, Servers, Used, eventually};
 
 /// The relay without the rest of the pipeline, on a database and topics of its own.
 pub struct RelayAlone {
     process: Process,
     environment: BTreeMap<String, String>,
-}
-
-/// What a process has used since it was started.
-#[derive(Debug, Clone, Copy)]
-pub struct Used {
-    pub cpu: Duration,
-    /// Resident memory at its highest, in bytes (VmHWM).
-    pub peak_memory: u64,
 }
 
 impl RelayAlone {
@@ -71,6 +63,16 @@ impl RelayAlone {
             value(&metrics, &name).unwrap_or_default()
         };
         Domain::ALL.into_iter().map(of).sum()
+    }
+
+    /// Events in a Kafka transaction, and the seconds that one takes, on average.
+    pub async fn mean_transaction(&self) -> (f64, f64) {
+        let metrics = self.metrics().await;
+        let mean = |histogram: &str| {
+            let of = |part| value(&metrics, &format!("{histogram}_{part}")).unwrap_or_default();
+            of("sum") / of("count")
+        };
+        (mean("relay_batch_size"), mean("relay_publish_seconds"))
     }
 
     /// `None` where the metric is absent.

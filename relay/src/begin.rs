@@ -11,7 +11,7 @@ use crate::checkpoint::{self, Checkpoint, Counters, Progress};
 use crate::failure::InitError;
 use crate::kafka::{Watch, reader_config};
 use crate::layout::{self, Heritage};
-use crate::position::Position;
+use crate::position::{ClusterTime, Position};
 use crate::publish::Publisher;
 use crate::recover::{self, CatchUp, NO_CHECKPOINT};
 use crate::session::{Ended, interrupted};
@@ -19,18 +19,22 @@ use crate::source::Identity;
 use crate::stage::Stage;
 use crate::tail::{Tail, TailError};
 
-/// Claims the shard and finds where to go on; sweeps the outbox where that is lost.
+/// Claims the shard and finds where to go on; sweeps the outbox where that is lost. Up to
+/// `one_by_one_until` a backlog is not sent in large transactions.
 ///
 /// # Errors
 /// [`Ended`]: to be begun again.
-pub async fn begin(relay: &Relay) -> Result<(Stage<'_>, Tail, Option<CatchUp>), Ended> {
+pub async fn begin(
+    relay: &Relay,
+    one_by_one_until: Option<ClusterTime>,
+) -> Result<(Stage<'_>, Tail, Option<CatchUp>), Ended> {
     relay.metrics.lag.uncover();
     let identity = relay.source.prepare().await?;
     let publisher = claim(relay).await?;
     let (newest, division) = inherit(relay).await?;
     let counters = newest.as_ref().map(|newest| newest.counters).unwrap_or_default();
     let source = identity.source.clone();
-    let mut stage = Stage::new(relay, publisher, source, division, counters);
+    let mut stage = Stage::new(relay, publisher, source, division, counters, one_by_one_until);
     let reason = match standing(newest, &identity) {
         Ok((checkpoint, position)) => match Tail::open(relay, Some(&position)).await {
             Ok(tail) => {

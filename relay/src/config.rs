@@ -67,9 +67,10 @@ pub struct Config {
           value_parser = value_parser!(u32).range(1..=50_000), help_heading = "Publishing")]
     pub batch_events: u32,
 
-    /// Most bytes in one Kafka transaction. With two batches under way at a time this
-    /// bounds the relay's memory. A single event may exceed it, alone in its batch.
-    #[arg(long, env = "RELAY_BATCH_BYTES", default_value_t = 3 << 20,
+    /// Most bytes that are handed to Kafka at a time; a backlog's transaction takes many
+    /// such portions. Two of them and what librdkafka holds back (4 MiB) bound the relay's
+    /// memory. A single event may exceed it, alone in its portion.
+    #[arg(long, env = "RELAY_BATCH_BYTES", default_value_t = 1 << 20,
           value_parser = value_parser!(u32).range(1024..=64 << 20), help_heading = "Publishing")]
     pub batch_bytes: u32,
 

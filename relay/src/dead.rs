@@ -4,7 +4,8 @@
 use bson::{Document, RawDocument, doc};
 use mongodb::error::{Error, ErrorKind};
 use shared::Timestamp;
-use shared::outbox::{BrokenRecord, field};
+use shared::event::Domain;
+use shared::outbox::{BrokenRecord, StoredRecord, field};
 
 use crate::batch::Event;
 use crate::source::{Source, command_code};
@@ -35,20 +36,32 @@ impl Unpublishable {
     }
 }
 
+/// An event that can be handed to Kafka.
+pub struct Publishable<'a> {
+    pub domain: Domain,
+    /// As it is called on this cluster.
+    pub topic: &'a str,
+    pub record: StoredRecord<'a>,
+}
+
 /// Whether `event` can be handed to Kafka. Pure.
 ///
 /// # Errors
 /// [`Unpublishable`]: it never can.
-pub fn judge(event: &Event, topics: &Topics, limit: usize) -> Result<(), Unpublishable> {
+pub fn judge<'a>(
+    event: &'a Event,
+    topics: &'a Topics,
+    limit: usize,
+) -> Result<Publishable<'a>, Unpublishable> {
     let record = event.record()?;
-    if topics.of(record.topic).is_none() {
+    let Some((domain, topic)) = topics.of(record.topic) else {
         return Err(Unpublishable::UnknownTopic(record.topic.to_owned()));
-    }
+    };
     let bytes = record.payload.len();
     if bytes > limit {
         return Err(Unpublishable::TooLarge { bytes, limit });
     }
-    Ok(())
+    Ok(Publishable { domain, topic, record })
 }
 
 /// Moves the record to `outbox_dead`. Doing it twice is the same as once, so a crash

@@ -11,7 +11,7 @@ use crate::batch::{Batch, Limits};
 use crate::position::Position;
 use crate::recover::CatchUp;
 use crate::session::Ended;
-use crate::stage::{Reached, Stage, reached_at};
+use crate::stage::{Reached, Stage, Turn, reached_at};
 use crate::tail::{Read, Tail};
 use shared::Timestamp;
 
@@ -53,13 +53,16 @@ async fn step(
     if stage.is_idle() && !next.is_empty() {
         let mut batch = next.take();
         CatchUp::pass(catch_up, stage, &mut batch)?;
-        stage.start(batch).await?;
+        stage.start(batch)?;
         idle.since = Instant::now();
     }
     tokio::select! {
         biased;
         () = relay.shutdown.cancelled() => Err(Ended::Stopped),
-        outcome = stage.ended(), if !stage.is_idle() => stage.settle(outcome?).await,
+        turn = stage.turn(next.is_full()) => match turn? {
+            Turn::Ended(outcome) => stage.settle(outcome).await,
+            Turn::Room => stage.extend(next),
+        },
         read = tail.read(next), if !next.is_full() => {
             relay.mongodb_answered();
             match read? {
@@ -83,31 +86,19 @@ async fn stop(
     mut next: Batch,
     catch_up: Option<CatchUp>,
 ) -> Ended {
-    let mut settled = finish(stage).await;
+    let mut settled = stage.finish().await;
     if settled.is_ok() && next.is_empty() && catch_up.is_none() {
         let last = tokio::time::timeout(LAST_READ, tail.read(&mut next)).await;
         if let Ok(Ok(Read::Idle { asked_at, position })) = last {
             let reached = Reached { drained: true, ..reached_at(position, asked_at) };
             stage.start_checkpoint(reached, relay.limits());
-            settled = finish(stage).await;
+            settled = stage.finish().await;
         }
     }
     if let Err(ended) = settled {
         tracing::info!(reason = %ended, "the last transaction was not committed");
     }
     Ended::Stopped
-}
-
-/// Waits for the transaction under way, if there is one.
-///
-/// # Errors
-/// Where it was not committed.
-pub async fn finish(stage: &mut Stage<'_>) -> Result<(), Ended> {
-    if stage.is_idle() {
-        return Ok(());
-    }
-    let outcome = stage.ended().await?;
-    stage.settle(outcome).await
 }
 
 /// What an empty read with nothing under way is good for: a proof, and now and then a

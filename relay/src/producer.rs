@@ -87,6 +87,32 @@ pub struct Record<'a> {
     pub headers: OwnedHeaders,
 }
 
+/// A transaction that was begun. After an error it is aborted, or the producer is lost.
+pub struct Transaction<'a> {
+    producer: &'a Producer,
+    number: usize,
+}
+
+impl Transaction<'_> {
+    /// Hands a copy of `record` to librdkafka; waits where that holds enough already.
+    ///
+    /// # Errors
+    /// [`TransactionError`].
+    pub fn send(&self, record: Record<'_>) -> Result<(), TransactionError> {
+        self.producer.send(record, self.number)
+    }
+
+    /// Once this returns Ok, and only then, a read_committed reader sees the records, all
+    /// at once. Blocks.
+    ///
+    /// # Errors
+    /// [`TransactionError`].
+    pub fn commit(self) -> Result<(), TransactionError> {
+        self.producer.await_deliveries(self.number)?;
+        self.producer.commit()
+    }
+}
+
 pub struct Producer {
     inner: Client,
     claimed: AtomicBool,
@@ -171,41 +197,60 @@ impl Producer {
         }
     }
 
-    /// Sends `records` in one transaction. Once this returns Ok, and only then, a
-    /// read_committed reader sees them, all at once. Blocks.
+    /// Begins a transaction. Blocks.
     ///
     /// # Errors
     /// [`TransactionError`].
-    pub fn transact(&self, records: Vec<Record<'_>>) -> Result<(), TransactionError> {
+    pub fn begin(&self) -> Result<Transaction<'_>, TransactionError> {
         let number = self.transactions.fetch_add(1, Ordering::Relaxed);
         self.inner.begin_transaction().map_err(|error| self.settle(error))?;
-        self.send_all(records, number)
-            .and_then(|()| self.await_deliveries(number))
-            .and_then(|()| self.commit())
+        Ok(Transaction { producer: self, number })
     }
 
-    fn send_all(&self, records: Vec<Record<'_>>, number: usize) -> Result<(), TransactionError> {
-        for record in records {
-            let mut message = BaseRecord::with_opaque_to(record.topic, number)
-                .key(record.key)
-                .payload(record.value)
-                .headers(record.headers);
-            message.partition = record.partition;
-            while let Err((error, returned)) = self.inner.send(message) {
-                match error.rdkafka_error_code() {
-                    // The queue holds more than a batch ever does, but it may be set smaller.
-                    Some(RDKafkaErrorCode::QueueFull) => {
-                        std::thread::sleep(Duration::from_millis(1))
+    fn send(&self, record: Record<'_>, number: usize) -> Result<(), TransactionError> {
+        let mut message = BaseRecord::with_opaque_to(record.topic, number)
+            .key(record.key)
+            .payload(record.value)
+            .headers(record.headers);
+        message.partition = record.partition;
+        let mut stopping_since = None;
+        while let Err((error, returned)) = self.inner.send(message) {
+            match error.rdkafka_error_code() {
+                // It holds what a few requests need, and no more: that bounds the memory.
+                Some(RDKafkaErrorCode::QueueFull) => {
+                    if self.out_of_grace(&mut stopping_since) {
+                        return Err(self.give_up());
                     }
-                    Some(code) if is_refusal(code) => {
-                        return Err(self.abort(TransactionError::Refused(code)));
-                    }
-                    _ => return Err(self.settle(error)),
+                    std::thread::sleep(Duration::from_millis(1));
                 }
-                message = returned;
+                Some(code) if is_refusal(code) => {
+                    return Err(self.abort(TransactionError::Refused(code)));
+                }
+                _ => return Err(self.failed(error, number)),
             }
+            message = returned;
         }
         Ok(())
+    }
+
+    /// What has made a transaction take no more records. The report of the record that
+    /// is to blame may come a little later than this consequence of it.
+    fn failed(&self, error: KafkaError, number: usize) -> TransactionError {
+        let (begun, mut failed) = (Instant::now(), Vec::new());
+        while begun.elapsed() < CAUSE {
+            failed.extend(self.inner.client().context().failed_in(number));
+            if failed.iter().any(|code| is_refusal(*code)) {
+                return self.abort(verdict(&failed));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.settle(error)
+    }
+
+    /// What is not sent yet, or not answered, shall not keep the process from stopping.
+    fn give_up(&self) -> TransactionError {
+        self.inner.purge(PurgeConfig::default().queue().inflight());
+        self.abort(TransactionError::Stopped)
     }
 
     /// Until nothing is on its way any more.
@@ -234,8 +279,7 @@ impl Producer {
                 return Ok(());
             }
             if self.out_of_grace(&mut stopping_since) {
-                self.inner.purge(PurgeConfig::default().queue().inflight());
-                return Err(self.abort(TransactionError::Stopped));
+                return Err(self.give_up());
             }
             let waited = begun.elapsed();
             std::thread::sleep(

@@ -14,6 +14,8 @@ pub fn producer_config(config: &Config, shard: Shard, turn: usize) -> ClientConf
     let mut settings = client_config(config);
     // A batch is complete when it is handed over: nothing is gained by waiting.
     settings.set("linger.ms", "0");
+    // What it may hold back, in KiB: it bounds the memory when Kafka is slower than MongoDB.
+    settings.set("queue.buffering.max.kbytes", (held_back(config) / 1024).to_string());
     config.kafka_properties.apply(&mut settings);
     settings
         .set("transactional.id", transactional_id(config, shard, turn))
@@ -26,6 +28,11 @@ pub fn producer_config(config: &Config, shard: Shard, turn: usize) -> ClientConf
         .set("partitioner", "murmur2_random")
         .set("delivery.report.only.error", "true");
     settings
+}
+
+/// In bytes; a single record must have room.
+fn held_back(config: &Config) -> u32 {
+    (4 << 20).max(config.largest_record() + 4096)
 }
 
 /// Whether librdkafka takes the settings at all, to be found out at once.

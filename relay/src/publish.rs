@@ -8,32 +8,61 @@
 //! Nothing else changes by that: a transaction begins only when the one before it is
 //! decided, so the order stays, and whoever claims the shard fences both.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rdkafka::message::{Header, OwnedHeaders};
 use shared::event::{Domain, header};
 use shared::outbox::StoredRecord;
 use shared::process::Shutdown;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-use crate::batch::{Batch, Event};
+use crate::batch::Batch;
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
+use crate::dead::{Publishable, Unpublishable, judge};
 use crate::failure::{InitError, TransactionError};
 use crate::kafka::Watch;
-use crate::producer::{Producer, Record};
+use crate::producer::{Producer, Record, Transaction};
 use crate::shard::Shard;
 use crate::topics::Topics;
 
 const PRODUCERS: usize = 2;
 
-/// What came of a batch; either way it is handed back.
-pub struct Outcome {
+/// Under a backlog the next portion of the same transaction may come this late. Reading
+/// one takes half of it; a burst that ends just here is committed so much later.
+const NEXT_PORTION: Duration = Duration::from_millis(50);
+
+/// Events, and the checkpoint after them.
+pub struct Portion {
     pub batch: Batch,
     pub checkpoint: Checkpoint,
-    pub result: Result<(), TransactionError>,
 }
+
+/// What came of a transaction.
+pub struct Outcome {
+    /// `None` where nothing was begun.
+    pub sent: Option<Sent>,
+    /// Handed back as it came: Kafka will never take some records of the first of these.
+    pub unsent: Vec<Portion>,
+}
+
+pub struct Sent {
+    /// All events of the transaction, to be sent once more where it failed; `None` where
+    /// they came in several portions, which are not kept.
+    pub whole: Option<Batch>,
+    /// After the last portion.
+    pub checkpoint: Checkpoint,
+    pub result: Result<Published, TransactionError>,
+}
+
+/// Events of each domain that were committed.
+pub type Published = BTreeMap<Domain, u64>;
 
 #[derive(Clone)]
 pub struct Publisher {
@@ -43,6 +72,8 @@ pub struct Publisher {
     committed: Arc<AtomicUsize>,
     topics: Topics,
     shard: Shard,
+    /// Largest event in bytes.
+    limit: usize,
 }
 
 impl Publisher {
@@ -63,7 +94,8 @@ impl Publisher {
                 .map_err(|error| InitError::Lost(error.to_string()))
         };
         let producers = [producer(0)?, producer(1)?];
-        Ok(Self { producers, committed: Arc::default(), topics, shard })
+        let limit = config.event_max_bytes as usize;
+        Ok(Self { producers, committed: Arc::default(), topics, shard, limit })
     }
 
     /// Claims the shard: see [`Producer::init_transactions`].
@@ -78,48 +110,122 @@ impl Publisher {
         futures::future::join_all(claims).await.into_iter().collect()
     }
 
-    /// Publishes the batch and the checkpoint as one atom. An empty batch moves only the
-    /// checkpoint. Every event must be publishable ([`crate::dead::judge`]). It goes on
-    /// to its end even if the handle is dropped; a later claim of the shard decides it.
-    pub fn publish(&self, batch: Batch, checkpoint: Checkpoint) -> JoinHandle<Outcome> {
+    /// Publishes `first`, and what `more` brings, and the checkpoint after the last of it
+    /// as one atom. An empty batch moves only the checkpoint. It goes on to its end even if
+    /// the handle is dropped; a later claim of the shard decides it.
+    ///
+    /// `more` is listened to for as long as portions follow each other without a pause:
+    /// what Kafka does for each partition of each transaction costs it more than a thousand
+    /// records, so a backlog goes in few large ones. A portion is forgotten once it is sent.
+    pub fn publish(&self, first: Portion, more: mpsc::Receiver<Portion>) -> JoinHandle<Outcome> {
         let publisher = self.clone();
-        tokio::task::spawn_blocking(move || {
-            let result = publisher.transact(&batch, &checkpoint);
-            Outcome { batch, checkpoint, result }
-        })
+        let runtime = Handle::current();
+        tokio::task::spawn_blocking(move || publisher.transact(first, more, &runtime))
     }
 
-    fn transact(&self, batch: &Batch, checkpoint: &Checkpoint) -> Result<(), TransactionError> {
-        let lost = |what: String| TransactionError::Lost(what);
-        let encoded = checkpoint.encode().map_err(|error| lost(error.to_string()))?;
-        let records: Option<Vec<_>> =
-            batch.events().iter().map(|event| self.record(event)).collect();
-        let mut records =
-            records.ok_or_else(|| lost("an unpublishable record in a batch".to_owned()))?;
-        records.push(Record {
+    fn transact(
+        &self,
+        first: Portion,
+        mut more: mpsc::Receiver<Portion>,
+        runtime: &Handle,
+    ) -> Outcome {
+        let Ok(events) = self.judged(&first.batch) else {
+            return Outcome { sent: None, unsent: portions(Some(first), more) };
+        };
+        let turn = self.committed.load(Ordering::Relaxed) % PRODUCERS;
+        let begun = self.producers[turn].begin();
+        let mut result = begun.and_then(|transaction| send_all(transaction, &events));
+        let mut published = Published::new();
+        count(&events, &mut published);
+        drop(events);
+        let (mut whole, mut checkpoint) = (Some(first.batch), first.checkpoint);
+        let mut unpublishable = None;
+        while let Ok(transaction) = result {
+            let Some(next) = runtime.block_on(next_of(&mut more)) else {
+                result = Ok(transaction);
+                break;
+            };
+            let Ok(events) = self.judged(&next.batch) else {
+                unpublishable = Some(next);
+                result = Ok(transaction);
+                break;
+            };
+            result = send_all(transaction, &events);
+            count(&events, &mut published);
+            drop(events);
+            (whole, checkpoint) = (None, next.checkpoint);
+        }
+        let committed = result.and_then(|transaction| self.commit(transaction, &checkpoint));
+        let sent = Sent { whole, checkpoint, result: committed.map(|()| published) };
+        Outcome { sent: Some(sent), unsent: portions(unpublishable, more) }
+    }
+
+    fn judged<'a>(&'a self, batch: &'a Batch) -> Result<Vec<Publishable<'a>>, Unpublishable> {
+        batch.events().iter().map(|event| judge(event, &self.topics, self.limit)).collect()
+    }
+
+    fn commit(
+        &self,
+        transaction: Transaction<'_>,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), TransactionError> {
+        let encoded =
+            checkpoint.encode().map_err(|error| TransactionError::Lost(error.to_string()))?;
+        transaction.send(Record {
             topic: &self.topics.checkpoint,
             partition: i32::try_from(self.shard.index()).ok(),
             key: &checkpoint.shard,
             value: &encoded,
             headers: OwnedHeaders::new(),
-        });
-        let turn = self.committed.load(Ordering::Relaxed) % PRODUCERS;
-        self.producers[turn].transact(records)?;
+        })?;
+        transaction.commit()?;
         self.committed.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
+}
 
-    fn record<'a>(&'a self, event: &'a Event) -> Option<Record<'a>> {
-        let stored = event.record().ok()?;
-        let (_, topic) = self.topics.of(stored.topic)?;
-        Some(Record {
-            topic,
-            partition: None,
-            key: stored.entity_id,
-            value: stored.payload.as_bytes(),
-            headers: headers(&stored),
-        })
+fn send_all<'a>(
+    transaction: Transaction<'a>,
+    events: &[Publishable<'_>],
+) -> Result<Transaction<'a>, TransactionError> {
+    for event in events {
+        transaction.send(record(event))?;
     }
+    Ok(transaction)
+}
+
+fn count(events: &[Publishable<'_>], published: &mut Published) {
+    for event in events {
+        *published.entry(event.domain).or_default() += 1;
+    }
+}
+
+fn record<'a>(event: &Publishable<'a>) -> Record<'a> {
+    Record {
+        topic: event.topic,
+        partition: None,
+        key: event.record.entity_id,
+        value: event.record.payload.as_bytes(),
+        headers: headers(&event.record),
+    }
+}
+
+/// `first`, and what was handed over behind it.
+fn portions(first: Option<Portion>, mut more: mpsc::Receiver<Portion>) -> Vec<Portion> {
+    more.close();
+    first.into_iter().chain(std::iter::from_fn(|| more.try_recv().ok())).collect()
+}
+
+/// The next portion, if it comes without a pause; then no other one can follow.
+async fn next_of(more: &mut mpsc::Receiver<Portion>) -> Option<Portion> {
+    if more.is_closed() && more.is_empty() {
+        return None;
+    }
+    if let Ok(next) = timeout(NEXT_PORTION, more.recv()).await {
+        return next;
+    }
+    more.close();
+    more.recv().await
 }
 
 fn headers(stored: &StoredRecord<'_>) -> OwnedHeaders {
@@ -134,16 +240,4 @@ fn headers(stored: &StoredRecord<'_>) -> OwnedHeaders {
         Some(traceparent) => headers.insert(text(header::TRACEPARENT, traceparent)),
         None => headers,
     }
-}
-
-/// How many events of each domain the batch holds.
-pub fn per_domain(batch: &Batch) -> Vec<(Domain, u64)> {
-    let mut counts = Domain::ALL.map(|domain| (domain, 0));
-    for event in batch.events() {
-        let topic = event.document().get_str(shared::outbox::field::TOPIC).unwrap_or_default();
-        if let Some((_, count)) = counts.iter_mut().find(|(domain, _)| domain.topic() == topic) {
-            *count += 1;
-        }
-    }
-    counts.to_vec()
 }

@@ -15,7 +15,6 @@ use uuid::Uuid;
 
 use crate::Relay;
 use crate::batch::{Batch, Event};
-use crate::pipeline::finish;
 use crate::position::{ClusterTime, Position};
 use crate::published::EventIds;
 use crate::read_back;
@@ -124,15 +123,15 @@ async fn send_missing(
             }
         }
         if batch.is_full() || last {
-            finish(stage).await?;
-            stage.start(batch.take()).await?;
+            stage.finish().await?;
+            stage.start(batch.take())?;
         }
         if said.elapsed().as_secs() >= 5 {
             said = Instant::now();
             tracing::info!(sent = sent.len(), "sweeping the outbox");
         }
         if last {
-            finish(stage).await?;
+            stage.finish().await?;
             return Ok(sent);
         }
     }

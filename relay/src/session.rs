@@ -12,7 +12,7 @@ use crate::failure::{InitError, TransactionError};
 use crate::kafka::Watch;
 use crate::lease;
 use crate::pipeline;
-use crate::position::UnreadableToken;
+use crate::position::{ClusterTime, UnreadableToken};
 use crate::read_back::ReadBackError;
 use crate::source::{Identity, plain};
 use crate::tail::TailError;
@@ -29,8 +29,10 @@ pub enum Ended {
     Tail(#[from] TailError),
     #[error("change stream: {0}")]
     Token(#[from] UnreadableToken),
-    #[error("Kafka: {0}")]
-    Transaction(TransactionError),
+    /// `until` is how far it would have brought us, where it held more than can be tried
+    /// again here.
+    #[error("Kafka: {error}")]
+    Transaction { error: TransactionError, until: Option<ClusterTime> },
     #[error("Kafka: {0}")]
     Claim(#[from] InitError),
     #[error("Kafka: reading the checkpoint: {0}")]
@@ -52,13 +54,17 @@ pub enum Ended {
 /// Session after session, as long as this relay leads; between them it stands by.
 pub async fn run(relay: &Relay) {
     let mut waits = RetryPolicy::default().waits();
+    let mut one_by_one_until = None;
     while !relay.shutdown.is_cancelled() {
         let published = relay.published();
         let ended = match prepare(relay).await {
-            Ok(()) => in_office(relay).await,
+            Ok(()) => in_office(relay, one_by_one_until).await,
             Err(ended) => ended,
         };
         report(relay, &ended);
+        if let Ended::Transaction { until, .. } = ended {
+            one_by_one_until = one_by_one_until.max(until);
+        }
         if relay.published() > published {
             waits = RetryPolicy::default().waits();
         }
@@ -78,9 +84,9 @@ async fn prepare(relay: &Relay) -> Result<(), Ended> {
 }
 
 /// Leads until that fails, or the lease is lost.
-async fn in_office(relay: &Relay) -> Ended {
+async fn in_office(relay: &Relay, one_by_one_until: Option<ClusterTime>) -> Ended {
     let ended = tokio::select! {
-        ended = lead(relay) => ended,
+        ended = lead(relay, one_by_one_until) => ended,
         ended = lease::keep(relay) => ended,
     };
     lease::release(relay).await;
@@ -103,8 +109,8 @@ fn report(relay: &Relay, ended: &Ended) {
     }
 }
 
-async fn lead(relay: &Relay) -> Ended {
-    match begin(relay).await {
+async fn lead(relay: &Relay, one_by_one_until: Option<ClusterTime>) -> Ended {
+    match begin(relay, one_by_one_until).await {
         Ok((mut stage, tail, catch_up)) => {
             pipeline::stream(relay, &mut stage, tail, catch_up).await
         }

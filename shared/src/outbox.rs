@@ -4,8 +4,9 @@
 //! API. The relay never parses it, so no change of a document's schema can break
 //! or slow the relay.
 
+use bson::raw::RawElement;
 use bson::spec::BinarySubtype;
-use bson::{Binary, RawDocument, rawdoc};
+use bson::{Binary, RawBsonRef, RawDocument, rawdoc};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -117,24 +118,70 @@ impl<'a> StoredRecord<'a> {
     /// # Errors
     /// [`BrokenRecord`], naming the first field that is missing or mistyped.
     pub fn parse(raw: &'a RawDocument) -> Result<Self, BrokenRecord> {
-        let broken = |error: bson::error::Error| BrokenRecord(error.to_string());
-        let text = |key: &str| raw.get_str(key).map_err(broken);
-        let id = raw.get_binary(field::EVENT_ID).map_err(broken)?;
+        let fields = Fields::of(raw)?;
+        let text = RawBsonRef::as_str;
+        let id = typed(field::EVENT_ID, fields.event_id, RawBsonRef::as_binary)?;
         let event_id = match id.subtype {
             BinarySubtype::Uuid => Uuid::from_slice(id.bytes).ok(),
             _ => None,
         };
         Ok(Self {
             event_id: event_id.ok_or_else(|| BrokenRecord("_id is not a UUID".to_owned()))?,
-            topic: text(field::TOPIC)?,
-            entity_id: text(field::ENTITY_ID)?,
-            event_type: text(field::EVENT_TYPE)?,
-            version: raw.get_i64(field::VERSION).map_err(broken)?,
-            occurred_at: raw.get_datetime(field::OCCURRED_AT).map_err(broken)?,
-            traceparent: raw.get_str(field::TRACEPARENT).ok(),
-            payload: text(field::PAYLOAD)?,
+            topic: typed(field::TOPIC, fields.topic, text)?,
+            entity_id: typed(field::ENTITY_ID, fields.entity_id, text)?,
+            event_type: typed(field::EVENT_TYPE, fields.event_type, text)?,
+            version: typed(field::VERSION, fields.version, RawBsonRef::as_i64)?,
+            occurred_at: typed(field::OCCURRED_AT, fields.occurred_at, RawBsonRef::as_datetime)?,
+            traceparent: typed(field::TRACEPARENT, fields.traceparent, text).ok(),
+            payload: typed(field::PAYLOAD, fields.payload, text)?,
         })
     }
+}
+
+/// A record's fields, found in one pass: each look-up by name would begin at the front
+/// again, and the relay reads every event that there is.
+#[derive(Default)]
+struct Fields<'a> {
+    event_id: Option<RawElement<'a>>,
+    topic: Option<RawElement<'a>>,
+    entity_id: Option<RawElement<'a>>,
+    event_type: Option<RawElement<'a>>,
+    version: Option<RawElement<'a>>,
+    occurred_at: Option<RawElement<'a>>,
+    traceparent: Option<RawElement<'a>>,
+    payload: Option<RawElement<'a>>,
+}
+
+impl<'a> Fields<'a> {
+    fn of(raw: &'a RawDocument) -> Result<Self, BrokenRecord> {
+        let mut fields = Self::default();
+        for element in raw.iter_elements() {
+            let element = element.map_err(|error| BrokenRecord(error.to_string()))?;
+            let place = match element.key().as_str() {
+                field::EVENT_ID => &mut fields.event_id,
+                field::TOPIC => &mut fields.topic,
+                field::ENTITY_ID => &mut fields.entity_id,
+                field::EVENT_TYPE => &mut fields.event_type,
+                field::VERSION => &mut fields.version,
+                field::OCCURRED_AT => &mut fields.occurred_at,
+                field::TRACEPARENT => &mut fields.traceparent,
+                field::PAYLOAD => &mut fields.payload,
+                _ => continue,
+            };
+            place.get_or_insert(element);
+        }
+        Ok(fields)
+    }
+}
+
+fn typed<'a, T>(
+    name: &str,
+    element: Option<RawElement<'a>>,
+    cast: impl FnOnce(RawBsonRef<'a>) -> Option<T>,
+) -> Result<T, BrokenRecord> {
+    let element = element.ok_or_else(|| BrokenRecord(format!("{name} is missing")))?;
+    let value = element.value().map_err(|error| BrokenRecord(error.to_string()))?;
+    cast(value).ok_or_else(|| BrokenRecord(format!("{name} is a {:?}", element.element_type())))
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
+
 use bson::{Document, RawDocumentBuf, doc};
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use shared::event::Domain;
 use shared::outbox::OutboxRecord;
 
-use crate::fixture::{Pipeline, assert_exactly_once, history, until};
+use crate::fixture::{PATIENCE, Pipeline, assert_exactly_once, history, until};
+use crate::process::Process;
 use crate::reader;
 
 fn damaged(record: &OutboxRecord, damage: impl FnOnce(&mut Document)) -> RawDocumentBuf {
@@ -49,11 +52,8 @@ async fn a_record_kafka_will_never_take_is_set_aside() {
     pipeline.drop().await;
 }
 
-/// The topics were there before, and take less than the relay would hand them. Records
-/// that share a request with the guilty one are refused with it, and must not die.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_only_the_broker_refuses_dies_alone() {
-    let pipeline = Pipeline::new("refused").await;
+/// Which take less than the relay would hand them.
+async fn create_narrow_topics(pipeline: &Pipeline) {
     let topics = Domain::ALL.map(|domain| pipeline.topic(domain.topic()));
     let narrow =
         |name| NewTopic::new(name, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "20000");
@@ -62,6 +62,14 @@ async fn a_record_that_only_the_broker_refuses_dies_alone() {
     for created in admin.create_topics(&wanted, &AdminOptions::new()).await.unwrap() {
         created.unwrap();
     }
+}
+
+/// The topics were there before, and take less than the relay would hand them. Records
+/// that share a request with the guilty one are refused with it, and must not die.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_only_the_broker_refuses_dies_alone() {
+    let pipeline = Pipeline::new("refused").await;
+    create_narrow_topics(&pipeline).await;
     let mut written = history(40, 2);
     written[37].payload.push_str(&" ".repeat(50_000));
     written[63].payload.push_str(&" ".repeat(50_000));
@@ -80,6 +88,72 @@ async fn a_record_that_only_the_broker_refuses_dies_alone() {
         let found = pipeline.dead().find_one(doc! { "_id": id }).await.unwrap().unwrap();
         assert_eq!(found.get_str("reason").unwrap(), "refused_by_kafka");
     }
+    relay.kill();
+    pipeline.drop().await;
+}
+
+/// The settings of a relay that has published `first` and was stopped: what is written
+/// now is a backlog that the stream brings, not a sweep.
+async fn after_a_stop(pipeline: &Pipeline, first: &[OutboxRecord]) -> BTreeMap<String, String> {
+    let mut settings = pipeline.settings();
+    settings.insert("RELAY_BATCH_BYTES".to_owned(), "65536".to_owned());
+    let relay = Process::launch(&settings);
+    pipeline.write(first).await;
+    pipeline.await_events(first.len()).await;
+    assert!(relay.terminate(PATIENCE).await.success());
+    settings
+}
+
+/// A backlog goes in large transactions, whose portions are not kept. What stands in the
+/// midst of one is found all the same, by reading it again; nothing is sent twice for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_midst_of_a_backlog_the_guilty_die_alone() {
+    let pipeline = Pipeline::new("midst").await;
+    create_narrow_topics(&pipeline).await;
+    let first = history(1, 1);
+    let settings = after_a_stop(&pipeline, &first).await;
+    let mut written = history(300, 20);
+    for refused in [2_000, 2_001, 4_500] {
+        written[refused].payload.push_str(&" ".repeat(50_000));
+    }
+    let broken = history(1, 1);
+    let without_payload = damaged(&broken[0], |record| drop(record.remove("payload")));
+    pipeline.write(&written[..3_000]).await;
+    pipeline.outbox().insert_one(without_payload).await.unwrap();
+    pipeline.write(&written[3_000..]).await;
+    written.retain(|record| record.payload.len() < 50_000);
+
+    let relay = Process::launch(&settings);
+    let all = [first, written].concat();
+    assert_exactly_once(&pipeline.await_events(all.len()).await, &all);
+    until("four dead records", || async {
+        pipeline.dead().count_documents(doc! {}).await.unwrap() == 4
+    })
+    .await;
+    for (reason, count) in [("refused_by_kafka", 3), ("broken_record", 1)] {
+        let found = pipeline.dead().count_documents(doc! { "reason": reason }).await.unwrap();
+        assert_eq!(found, count, "{reason}");
+    }
+    assert!(relay.log().contains("starting again from the checkpoint"), "no large transaction");
+    relay.kill();
+    pipeline.drop().await;
+}
+
+/// However many portions a backlog has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_goes_in_few_transactions() {
+    let pipeline = Pipeline::new("portions").await;
+    let first = history(1, 1);
+    let settings = after_a_stop(&pipeline, &first).await;
+    let backlog = history(500, 20);
+    pipeline.write(&backlog).await;
+    let relay = Process::launch(&settings);
+    let all = [first, backlog].concat();
+    assert_exactly_once(&pipeline.await_events(all.len()).await, &all);
+    until("all counted", || async { relay.metric("relay_batch_size_sum").await == Some(10_000.0) })
+        .await;
+    let transactions = relay.metric("relay_batch_size_count").await.unwrap();
+    assert!(transactions <= 20.0, "{transactions} transactions for 10,000 events");
     relay.kill();
     pipeline.drop().await;
 }

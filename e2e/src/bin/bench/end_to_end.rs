@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use e2e::{Pipeline, Rows, Servers, sample};
+use e2e::{Client, Pipeline, Rows, Servers, sample};
 use mysql_async::prelude::Queryable;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -22,6 +22,8 @@ const RATES: [u64; 2] = [20, 200];
 
 /// Enough for a 99th percentile at the lower rate.
 const SECONDS_A_RATE: u64 = 15;
+
+const WARM_UP: usize = 200;
 
 const PAUSE: Duration = Duration::from_micros(300);
 
@@ -55,10 +57,7 @@ async fn write_and_watch(pipeline: &Pipeline, rate: u64) -> Latencies {
     let client = pipeline.client();
     let user = client.create("/users", "", &sample::user("bench@example.com")).await;
     let user: Arc<str> = user["id"].as_str().expect("an id").into();
-    // Connections, caches and prepared statements are there before the clock runs.
-    for number in 0..20 {
-        client.create("/posts", &user, &sample::post(&format!("warm-up {number}"))).await;
-    }
+    warm_up(pipeline, &client, &user).await;
     let writes = rate * SECONDS_A_RATE;
     let (written, awaited) = mpsc::channel(10_000);
     let unanswered = Arc::new(AtomicUsize::new(0));
@@ -84,6 +83,19 @@ async fn write_and_watch(pipeline: &Pipeline, rate: u64) -> Latencies {
     assert_eq!(unanswered.load(Ordering::Relaxed), 0);
     assert_eq!(latencies.len() as u64, writes);
     Latencies::new(latencies)
+}
+
+/// Connections, caches and prepared statements are there before the clock runs, and the
+/// projector has its partitions: it joins its group again as the topics come to be.
+async fn warm_up(pipeline: &Pipeline, client: &Client, user: &str) {
+    let (written, awaited) = mpsc::channel(WARM_UP);
+    for number in 0..WARM_UP {
+        let post = client.create("/posts", user, &sample::post(&format!("warm-up {number}"))).await;
+        let id = post["id"].as_str().expect("an id").to_owned();
+        written.send(Written { id, answered: Instant::now() }).await.expect("room for all");
+    }
+    drop(written);
+    watch(pipeline.rows(), awaited).await;
 }
 
 /// Until all that was written is there.

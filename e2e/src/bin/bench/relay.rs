@@ -14,6 +14,10 @@ use crate::reader::Reader;
 const PER_SECOND: u32 = 200;
 /// Of a full run; a minute's worth would make the bench no truer, only longer.
 const LATENCY_RUN: u32 = 3;
+/// Those that it keeps busy.
+const SERVERS: [&str; 2] = ["mongodb", "kafka"];
+/// A broker that has just started spends more on compiling its own code than on records.
+const WARM_UP: usize = 400_000;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figures) {
@@ -22,16 +26,20 @@ pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figur
     let outbox = Outbox::open(url, relay.setting("DATABASE_NAME")).await;
     let grown = (settings.backlog * settings.growth, format!(", outbox x{}", settings.growth));
     let sizes = [(settings.backlog, String::new()), grown];
-    let mut held = 0;
+    println!("relay: {WARM_UP} events for the servers to warm up");
+    relay.stop().await;
+    outbox.fill(WARM_UP).await;
+    relay.start_again().await;
+    relay.wait_until_caught_up(PATIENCE).await;
+    let mut held = WARM_UP;
     for (size, note) in sizes.into_iter().take(if settings.growth > 1 { 2 } else { 1 }) {
         let more = size.saturating_sub(held + settings.backlog);
-        println!("relay: an outbox of {size}");
         outbox.fill(more).await;
         relay.wait_until_caught_up(PATIENCE).await;
         held += more;
         for run in 1..=settings.runs {
             println!("relay{note}: run {run} of {}", settings.runs);
-            drain(&mut relay, &outbox, settings.backlog, &note, figures).await;
+            drain(servers, &mut relay, &outbox, settings.backlog, &note, figures).await;
             latency(servers, &relay, &outbox, settings, &note, figures).await;
             held += settings.backlog;
         }
@@ -42,6 +50,7 @@ pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figur
 
 /// Stopped, filled, started: the events that wait are published as fast as it can.
 async fn drain(
+    servers: &Servers,
     relay: &mut RelayAlone,
     outbox: &Outbox,
     backlog: usize,
@@ -55,15 +64,23 @@ async fn drain(
     let limit = format!("bare change stream{note}");
     figures.add(&limit, "/s", None, outbox.tail(from, backlog).await);
 
+    let before = SERVERS.map(|server| servers.used(server).cpu);
     relay.start_again().await;
     let rate = drained(relay, backlog as f64).await;
     let used = relay.used();
     let name = format!("relay drains {backlog}{note}");
     figures.add(&name, "/s", Some(&limit), rate);
-    let cpu = used.cpu.as_secs_f64() * 1e6 / backlog as f64;
-    figures.add(&format!("{name}: CPU per 1,000"), "ms", None, cpu);
+    let cpu = format!("{name}: CPU per 1,000");
+    figures.add(&cpu, "ms", None, used.per_thousand(Duration::ZERO, backlog));
+    for (server, before) in SERVERS.into_iter().zip(before) {
+        let used = servers.used(server).per_thousand(before, backlog);
+        figures.add(&format!("{cpu}, of {server}"), "ms", None, used);
+    }
     let peak = used.peak_memory as f64 / 1e6;
     figures.add(&format!("{name}: memory at its highest"), "MB", None, peak);
+    let (events, seconds) = relay.mean_transaction().await;
+    figures.add(&format!("{name}: events a transaction"), "", None, events);
+    figures.add(&format!("{name}: a transaction"), "ms", None, seconds * 1e3);
 }
 
 /// Events per second, from the first that are seen to be acknowledged to the last.
