@@ -35,13 +35,13 @@ mod purge;
 mod read_back;
 mod recover;
 mod session;
-pub mod shard;
 mod source;
 mod stage;
 mod tail;
 pub mod topics;
 
 use prometheus::Registry;
+use shared::Shard;
 use shared::process::{Dependency, Health, Shutdown, serve_ops};
 
 pub use source::DEAD_COLLECTION;
@@ -49,7 +49,6 @@ pub use source::DEAD_COLLECTION;
 use crate::config::Config;
 use crate::lease::Holder;
 use crate::metrics::Metrics;
-use crate::shard::Shard;
 use crate::source::Source;
 use crate::topics::Topics;
 

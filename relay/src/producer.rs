@@ -12,13 +12,13 @@ use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
+use shared::Shard;
 use shared::process::Shutdown;
 
 use crate::config::Config;
 use crate::failure::{InitError, TransactionError, fatal, is_refusal};
 use crate::kafka::{Watch, quiet_log};
 use crate::producer_settings::producer_config;
-use crate::shard::Shard;
 
 /// How long a transaction under way may still take once the process shall stop.
 const GRACE: Duration = Duration::from_secs(2);

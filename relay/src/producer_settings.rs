@@ -2,11 +2,11 @@
 
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
+use shared::Shard;
 
 use crate::config::Config;
 use crate::kafka::client_config;
 use crate::properties::RefusedProperty;
-use crate::shard::Shard;
 
 /// Of the shard's producer number `turn`. The settings on which a promise rests come
 /// last: nothing overrides them.

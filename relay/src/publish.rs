@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdkafka::message::{Header, OwnedHeaders};
+use shared::Shard;
 use shared::event::{Domain, header};
 use shared::outbox::StoredRecord;
 use shared::process::Shutdown;
@@ -23,7 +24,6 @@ use crate::config::Config;
 use crate::failure::{InitError, TransactionError};
 use crate::kafka::Watch;
 use crate::producer::{Producer, Record};
-use crate::shard::Shard;
 use crate::topics::Topics;
 
 const PRODUCERS: usize = 2;

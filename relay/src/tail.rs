@@ -6,12 +6,11 @@ use bson::{RawDocumentBuf, doc};
 use futures::FutureExt;
 use mongodb::change_stream::ChangeStream;
 use mongodb::error::Error;
-use shared::Timestamp;
+use shared::{Shard, Timestamp};
 
 use crate::Relay;
 use crate::batch::{Batch, Event, Limits};
 use crate::position::{ClusterTime, Position, UnreadableToken};
-use crate::shard::Shard;
 use crate::source::{command_code, plain};
 
 /// How long the server waits for an event before it says that there is none. An idle
