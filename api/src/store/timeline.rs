@@ -98,7 +98,7 @@ impl Store {
     ) -> Result<Standing, ApiError> {
         let entity = &recorded.event.entity_id;
         let mut standing = Standing {
-            as_of: watermarks.published(entity).map(|watermark| watermark.at),
+            as_of: watermarks.published(entity).map(|watermark| watermark.at).or(before.as_of),
             refusal: before.refusal.or_else(|| recorded.refusal.clone()),
             ..before
         };

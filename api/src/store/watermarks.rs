@@ -64,7 +64,10 @@ impl Watermarking {
     fn listen(&self) -> watch::Receiver<Watermarks> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = reader.as_ref() {
-            return sender.subscribe();
+            let mut receiver = sender.subscribe();
+            // What was read since the caller looked for himself is a change to him.
+            receiver.mark_changed();
+            return receiver;
         }
         let (sender, receiver) = watch::channel(Watermarks::default());
         *reader = Some(sender.clone());
