@@ -194,7 +194,7 @@ async fn a_stop_ends_all_waits() {
     let url = format!("/events/{id}?wait=applied&timeout=25000");
     let waiting = tokio::spawn(api.get(&url).into_future());
     api.server
-        .until("it waits", async || api.server.metric("api_requests_in_flight").await >= 1.0)
+        .until("it waits", async || api.server.metric("http_requests_in_flight").await >= 1.0)
         .await;
     let begun = Instant::now();
     let Api { server, database: _database } = api;
