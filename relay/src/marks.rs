@@ -6,12 +6,24 @@ use std::collections::VecDeque;
 use crate::landing::Ends;
 use crate::position::ClusterTime;
 
-/// More marks than these are thinned out: the older the wait, the coarser its steps.
+/// More marks than these are thinned out: the longer the projector is away, the coarser
+/// the steps in which it comes back.
 const MOST: usize = 512;
 
 /// All that is published and not known to be applied.
-#[derive(Debug, Default)]
-pub struct Marks(VecDeque<Mark>);
+#[derive(Debug)]
+pub struct Marks {
+    marks: VecDeque<Mark>,
+    /// How many pushes share a mark, and how many are in the last one.
+    span: usize,
+    in_last: usize,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self { marks: VecDeque::new(), span: 1, in_last: 0 }
+    }
+}
 
 #[derive(Debug, PartialEq)]
 struct Mark {
@@ -24,42 +36,61 @@ impl Marks {
     /// Everything committed up to `through` lies before `ends` or before those of earlier
     /// marks. `through` must not fall.
     pub fn push(&mut self, through: ClusterTime, ends: Ends) {
-        if self.0.len() >= MOST {
+        if self.marks.len() < MOST / 4 {
+            self.span = (self.span / 2).max(1);
+        }
+        let mark = Mark { through, ends };
+        match self.marks.back_mut() {
+            Some(last) if self.in_last < self.span => {
+                last.join(mark);
+                self.in_last += 1;
+            }
+            _ => {
+                self.marks.push_back(mark);
+                self.in_last = 1;
+            }
+        }
+        if self.marks.len() > MOST {
             self.thin_out();
         }
-        self.0.push_back(Mark { through, ends });
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.marks.is_empty()
     }
 
     /// Takes off the marks that the group's committed offsets have passed, and tells the
     /// newest of them: everything committed up to it is applied.
     pub fn pass(&mut self, committed: &Ends) -> Option<ClusterTime> {
         let mut through = None;
-        while self.0.front().is_some_and(|mark| mark.is_passed(committed)) {
-            through = self.0.pop_front().map(|mark| mark.through);
+        while self.marks.front().is_some_and(|mark| mark.is_passed(committed)) {
+            through = self.marks.pop_front().map(|mark| mark.through);
         }
         through
     }
 
-    /// Of each two marks the later one, which asks for what both asked for.
+    /// Of each two marks one, here and from now on.
     fn thin_out(&mut self) {
         let mut thinned = VecDeque::with_capacity(MOST);
-        let mut marks = std::mem::take(&mut self.0).into_iter();
+        let mut marks = std::mem::take(&mut self.marks).into_iter();
         while let Some(mut mark) = marks.next() {
             if let Some(later) = marks.next() {
-                mark.through = later.through;
-                mark.ends.extend(later.ends);
+                mark.join(later);
             }
             thinned.push_back(mark);
         }
-        self.0 = thinned;
+        self.marks = thinned;
+        self.span *= 2;
     }
 }
 
 impl Mark {
+    /// Asks for what both ask for.
+    fn join(&mut self, later: Self) {
+        self.through = later.through;
+        self.ends.extend(later.ends);
+    }
+
     /// A partition without records is passed, whether or not anything was committed there.
     fn is_passed(&self, committed: &Ends) -> bool {
         let passed = |place, end: i64| committed.get(place).is_some_and(|offset| *offset >= end);
@@ -111,11 +142,16 @@ mod tests {
         let mut marks = Marks::default();
         for number in 1..=10_000_u32 {
             marks.push(time(number), ends([(0, i64::from(number))]));
-            assert!(marks.0.len() <= MOST);
+            assert!(marks.marks.len() <= MOST);
         }
         assert_eq!(marks.pass(&ends([(0, 0)])), None);
         let half = marks.pass(&ends([(0, 5_000)])).unwrap();
         assert!(half <= time(5_000) && half >= time(4_000), "{half:?}");
         assert_eq!(marks.pass(&ends([(0, 10_000)])), Some(time(10_000)));
+        // It has caught up: the steps are fine again.
+        for number in 10_001..10_010 {
+            marks.push(time(number), ends([(0, i64::from(number))]));
+        }
+        assert_eq!(marks.pass(&ends([(0, 10_008)])), Some(time(10_008)));
     }
 }
