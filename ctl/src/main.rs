@@ -17,6 +17,7 @@ mod settings;
 mod status;
 mod table;
 mod terminal;
+mod trace;
 mod verify;
 
 use std::io::Write as _;
@@ -54,6 +55,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Seed(seed::SeedArgs),
     Status(status::StatusArgs),
+    Trace(trace::TraceArgs),
     Verify(verify::VerifyArgs),
 }
 
@@ -107,6 +109,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Status(args) => Ok(status::run(args, &mut out).await?),
+        Command::Trace(args) => Ok(trace::run(args, &mut out).await?),
         Command::Verify(args) => match verify::run(args, &terminal, &mut out).await {
             Ok(code) => Ok(code),
             Err(error) => Ok(failed(&error, verify::NOT_COMPARED)),

@@ -14,6 +14,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Event {
     pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
     pub key: String,
     pub headers: BTreeMap<String, String>,
     pub value: Value,
@@ -117,6 +119,8 @@ pub fn each_record(
 fn event(message: &impl Message) -> Event {
     Event {
         topic: message.topic().to_owned(),
+        partition: message.partition(),
+        offset: message.offset(),
         key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
         headers: headers(message),
         value: serde_json::from_slice(message.payload().unwrap_or_default()).expect("JSON"),

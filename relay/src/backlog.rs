@@ -11,12 +11,11 @@ use std::time::Duration;
 use bson::doc;
 use mongodb::error::Error;
 use mongodb::options::Hint;
-use shared::Timestamp;
 use shared::outbox::field;
+use shared::{Shard, Timestamp};
 
 use crate::Relay;
 use crate::lag::Backlog;
-use crate::shard::Shard;
 
 /// How often the source is asked.
 const EVERY: Duration = Duration::from_secs(2);

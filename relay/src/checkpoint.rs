@@ -14,12 +14,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
-use shared::Timestamp;
 use shared::process::Shutdown;
+use shared::{Shard, Timestamp};
 
 use crate::kafka::Watch;
 use crate::position::Position;
-use crate::shard::Shard;
 
 /// The newest record of a shard; see the module's text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

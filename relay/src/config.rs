@@ -2,11 +2,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum, value_parser};
+use shared::Shard;
 use shared::outbox::MAX_PAYLOAD_BYTES;
-use shared::process::{KafkaSettings, LogSettings, MongoSettings};
+use shared::process::{GroupSettings, KafkaSettings, LogSettings, MongoSettings};
 
 use crate::properties::{Properties, RefusedProperty};
-use crate::shard::Shard;
 
 /// Publishes the outbox collection's change stream to Kafka: each event exactly
 /// once to a read_committed reader, in the order of its entity's versions.
@@ -27,6 +27,10 @@ pub struct Config {
 
     #[command(flatten)]
     pub kafka: KafkaSettings,
+
+    /// Whose committed offsets tell what is applied; see [`crate::watermark`].
+    #[command(flatten)]
+    pub group: GroupSettings,
 
     /// From KAFKA_PRODUCER_<PROPERTY>; see [`Config::load`].
     #[arg(skip)]

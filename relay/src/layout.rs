@@ -5,9 +5,10 @@
 //! never, unless all old shards stopped at a point after which nothing was written.
 //! The checkpoints tell whether they did.
 
+use shared::Shard;
+
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::position::Position;
-use crate::shard::Shard;
 
 /// What the checkpoints in the topic mean for a shard that starts.
 #[derive(Debug, PartialEq)]

@@ -19,10 +19,14 @@ pub mod checkpoint;
 pub mod config;
 mod dead;
 mod failure;
+mod frontier;
+mod group;
 mod kafka;
 mod lag;
+mod landing;
 mod layout;
 mod lease;
+mod marks;
 mod metrics;
 mod pipeline;
 pub mod position;
@@ -35,13 +39,15 @@ mod purge;
 mod read_back;
 mod recover;
 mod session;
-pub mod shard;
 mod source;
 mod stage;
+mod survey;
 mod tail;
 pub mod topics;
+mod watermark;
 
 use prometheus::Registry;
+use shared::Shard;
 use shared::process::{Dependency, Health, Shutdown, serve_ops};
 
 pub use source::DEAD_COLLECTION;
@@ -49,7 +55,6 @@ pub use source::DEAD_COLLECTION;
 use crate::config::Config;
 use crate::lease::Holder;
 use crate::metrics::Metrics;
-use crate::shard::Shard;
 use crate::source::Source;
 use crate::topics::Topics;
 
@@ -114,6 +119,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         () = drain(&shutdown, &health) => {}
         () = backlog::run(&relay) => {}
         () = purge::run(&relay) => {}
+        () = watermark::run(&relay) => {}
     }
     relay.source.close().await;
     Ok(())

@@ -1,24 +1,24 @@
 //! The transactional producer's calls. They block; the async side is publish.rs.
 
-use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::OwnedHeaders;
+use rdkafka::message::{BorrowedMessage, Message as _, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
+use shared::Shard;
 use shared::process::Shutdown;
 
 use crate::config::Config;
 use crate::failure::{InitError, TransactionError, fatal, is_refusal};
-use crate::kafka::{Watch, quiet_log};
+use crate::kafka::{Client, Watch, quiet_log};
+use crate::landing::Landing;
 use crate::producer_settings::producer_config;
-use crate::shard::Shard;
 
 /// How long a transaction under way may still take once the process shall stop.
 const GRACE: Duration = Duration::from_secs(2);
@@ -29,10 +29,12 @@ const CAUSE: Duration = Duration::from_millis(200);
 /// How long an abort is attempted before the producer is given up.
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Collects the failed deliveries; successful ones make no report at all.
+/// Collects the failed deliveries, and where the others lie.
 pub struct Deliveries {
     watch: Watch,
     failed: Mutex<Vec<(usize, RDKafkaErrorCode)>>,
+    /// Of the transaction with this number.
+    landed: Mutex<(usize, Landing)>,
 }
 
 impl Deliveries {
@@ -42,6 +44,21 @@ impl Deliveries {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let this = failed.drain(..).filter(|(number, _)| *number == transaction);
         this.map(|(_, code)| code).collect()
+    }
+
+    /// Where the records of this transaction lie: all of them, once nothing is on its way.
+    fn landed_in(&self, transaction: usize) -> Landing {
+        let mut landed = self.landed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (number, landing) = std::mem::take(&mut *landed);
+        if number == transaction { landing } else { Landing::default() }
+    }
+
+    fn land(&self, transaction: usize, record: &BorrowedMessage<'_>) {
+        let mut landed = self.landed.lock().unwrap_or_else(PoisonError::into_inner);
+        if landed.0 != transaction {
+            *landed = (transaction, Landing::default());
+        }
+        landed.1.note(record.topic(), record.partition(), record.offset());
     }
 }
 
@@ -60,10 +77,13 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, delivery: &DeliveryResult<'_>, transaction: usize) {
-        if let Err((error, _)) = delivery {
-            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.push((transaction, code));
+        match delivery {
+            Ok(record) => self.land(transaction, record),
+            Err((error, _)) => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                failed.push((transaction, code));
+            }
         }
     }
 }
@@ -102,56 +122,26 @@ impl Transaction<'_> {
         self.producer.send(record, self.number)
     }
 
-    /// Once this returns Ok, and only then, a read_committed reader sees the records, all
-    /// at once. Blocks.
+    /// Commits, and says where the records lie. Once this returns Ok, and only then, a
+    /// read_committed reader sees them, all at once. Blocks.
     ///
     /// # Errors
     /// [`TransactionError`].
-    pub fn commit(self) -> Result<(), TransactionError> {
+    pub fn commit(self) -> Result<Landing, TransactionError> {
         self.producer.await_deliveries(self.number)?;
-        self.producer.commit()
+        self.producer.commit()?;
+        Ok(self.producer.inner.client().context().landed_in(self.number))
     }
 }
 
 pub struct Producer {
-    inner: Client,
+    /// Of the kind that has its reports served by a thread: an abort waits for all of them
+    /// to be served, and blocks the thread that could do so.
+    inner: Client<ThreadedProducer<Deliveries>>,
     claimed: AtomicBool,
     /// How many were begun.
     transactions: AtomicUsize,
     stop: Shutdown,
-}
-
-/// librdkafka takes its time to let go of a cluster that is away, and a session ends on
-/// an async thread. So another thread holds on to the client until it is the last to do
-/// so, and lets go of it then. (Fields are dropped in this order.)
-///
-/// It is the kind of producer that has its reports served by a thread: an abort waits
-/// for all of them to be served, and blocks the thread that could do so.
-struct Client {
-    producer: Arc<ThreadedProducer<Deliveries>>,
-    _in_use: mpsc::Sender<()>,
-}
-
-impl Client {
-    fn new(producer: ThreadedProducer<Deliveries>) -> Self {
-        let producer = Arc::new(producer);
-        let (in_use, released) = mpsc::channel::<()>();
-        let last = producer.clone();
-        std::thread::spawn(move || {
-            // Nothing is ever sent: this returns once the sender is gone.
-            released.recv().ok();
-            drop(last);
-        });
-        Self { producer, _in_use: in_use }
-    }
-}
-
-impl Deref for Client {
-    type Target = ThreadedProducer<Deliveries>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.producer
-    }
 }
 
 impl Producer {
@@ -164,7 +154,7 @@ impl Producer {
         watch: Watch,
         stop: Shutdown,
     ) -> Result<Self, KafkaError> {
-        let deliveries = Deliveries { watch, failed: Mutex::default() };
+        let deliveries = Deliveries { watch, failed: Mutex::default(), landed: Mutex::default() };
         let settings = producer_config(config, shard, turn);
         let inner = ThreadedProducer::from_config_and_context(&settings, deliveries)?;
         let inner = Client::new(inner);

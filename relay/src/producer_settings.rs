@@ -2,11 +2,11 @@
 
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
+use shared::Shard;
 
 use crate::config::Config;
 use crate::kafka::client_config;
 use crate::properties::RefusedProperty;
-use crate::shard::Shard;
 
 /// Of the shard's producer number `turn`. The settings on which a promise rests come
 /// last: nothing overrides them.
@@ -26,7 +26,8 @@ pub fn producer_config(config: &Config, shard: Shard, turn: usize) -> ClientConf
         .set("message.max.bytes", config.largest_record().to_string())
         // The partition in which a Java client would look for the key.
         .set("partitioner", "murmur2_random")
-        .set("delivery.report.only.error", "true");
+        // Where each record lies: the watermark tells how far the projector has to come.
+        .set("delivery.report.only.error", "false");
     settings
 }
 

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rdkafka::message::{Header, OwnedHeaders};
+use shared::Shard;
 use shared::event::{Domain, header};
 use shared::outbox::StoredRecord;
 use shared::process::Shutdown;
@@ -28,8 +29,8 @@ use crate::config::Config;
 use crate::dead::{Publishable, Unpublishable, judge};
 use crate::failure::{InitError, TransactionError};
 use crate::kafka::Watch;
+use crate::landing::Landing;
 use crate::producer::{Producer, Record, Transaction};
-use crate::shard::Shard;
 use crate::topics::Topics;
 
 const PRODUCERS: usize = 2;
@@ -61,8 +62,13 @@ pub struct Sent {
     pub result: Result<Published, TransactionError>,
 }
 
-/// Events of each domain that were committed.
-pub type Published = BTreeMap<Domain, u64>;
+/// What was committed.
+pub struct Published {
+    /// Events of each domain.
+    pub events: BTreeMap<Domain, u64>,
+    /// Where they lie.
+    pub landing: Landing,
+}
 
 #[derive(Clone)]
 pub struct Publisher {
@@ -135,8 +141,8 @@ impl Publisher {
         let turn = self.committed.load(Ordering::Relaxed) % PRODUCERS;
         let begun = self.producers[turn].begin();
         let mut result = begun.and_then(|transaction| send_all(transaction, &events));
-        let mut published = Published::new();
-        count(&events, &mut published);
+        let mut counts = BTreeMap::new();
+        count(&events, &mut counts);
         drop(events);
         let (mut whole, mut checkpoint) = (Some(first.batch), first.checkpoint);
         let mut unpublishable = None;
@@ -151,12 +157,13 @@ impl Publisher {
                 break;
             };
             result = send_all(transaction, &events);
-            count(&events, &mut published);
+            count(&events, &mut counts);
             drop(events);
             (whole, checkpoint) = (None, next.checkpoint);
         }
         let committed = result.and_then(|transaction| self.commit(transaction, &checkpoint));
-        let sent = Sent { whole, checkpoint, result: committed.map(|()| published) };
+        let result = committed.map(|landing| Published { events: counts, landing });
+        let sent = Sent { whole, checkpoint, result };
         Outcome { sent: Some(sent), unsent: portions(unpublishable, more) }
     }
 
@@ -168,7 +175,7 @@ impl Publisher {
         &self,
         transaction: Transaction<'_>,
         checkpoint: &Checkpoint,
-    ) -> Result<(), TransactionError> {
+    ) -> Result<Landing, TransactionError> {
         let encoded =
             checkpoint.encode().map_err(|error| TransactionError::Lost(error.to_string()))?;
         transaction.send(Record {
@@ -178,9 +185,9 @@ impl Publisher {
             value: &encoded,
             headers: OwnedHeaders::new(),
         })?;
-        transaction.commit()?;
+        let landing = transaction.commit()?;
         self.committed.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(landing.without(&self.topics.checkpoint))
     }
 }
 
@@ -194,9 +201,9 @@ fn send_all<'a>(
     Ok(transaction)
 }
 
-fn count(events: &[Publishable<'_>], published: &mut Published) {
+fn count(events: &[Publishable<'_>], counts: &mut BTreeMap<Domain, u64>) {
     for event in events {
-        *published.entry(event.domain).or_default() += 1;
+        *counts.entry(event.domain).or_default() += 1;
     }
 }
 

@@ -241,7 +241,7 @@ impl<'a> Stage<'a> {
         let mut parts = Vec::new();
         if let Some(Sent { whole, checkpoint, result }) = sent {
             match result {
-                Ok(published) => self.acknowledge(&checkpoint, &published, begun),
+                Ok(published) => self.acknowledge(&checkpoint, published, begun),
                 Err(error) => {
                     let whole = whole.filter(|_| unsent.is_empty());
                     parts = self.after(error, whole, checkpoint, again).await?;
@@ -312,11 +312,12 @@ impl<'a> Stage<'a> {
     fn acknowledge(
         &mut self,
         checkpoint: &Checkpoint,
-        published: &Published,
+        published: Published,
         begun: Option<Instant>,
     ) {
         let metrics = &self.relay.metrics;
-        let events: u64 = published.values().sum();
+        let Published { events: counts, landing } = published;
+        let events: u64 = counts.values().sum();
         self.relay.kafka.up();
         self.counters.published += events;
         metrics.lag.retain(i64::try_from(events).unwrap_or(0));
@@ -324,14 +325,19 @@ impl<'a> Stage<'a> {
         if let Some(moment) = checkpoint.proven_at {
             metrics.lag.prove(moment);
         }
-        if let Progress::At(position) = &checkpoint.progress {
-            metrics.lag.cover(position.time.before());
+        let reached = match &checkpoint.progress {
+            Progress::At(position) => Some(position.time),
+            Progress::Recovering { .. } => None,
+        };
+        metrics.lag.land(landing, reached);
+        if let Some(time) = reached {
+            metrics.lag.cover(time.before());
         }
         if events == 0 {
             return;
         }
-        for (domain, count) in published {
-            metrics.published.with_label_values(&[domain.topic()]).inc_by(*count);
+        for (domain, count) in counts {
+            metrics.published.with_label_values(&[domain.topic()]).inc_by(count);
         }
         #[expect(clippy::cast_precision_loss, reason = "at most 50,000")]
         metrics.batch_size.observe(events as f64);

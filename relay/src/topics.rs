@@ -5,12 +5,12 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use shared::Shard;
 use shared::event::Domain;
 use shared::process::KafkaSettings;
 
 use crate::config::Config;
 use crate::kafka::{Watch, client_config};
-use crate::shard::Shard;
 
 /// The names on this cluster.
 #[derive(Debug, Clone)]

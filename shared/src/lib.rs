@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The contracts between the processes are exactly two: the [`outbox`] record
-//! and the [`event::Envelope`]. Everything else here is either the documents
+//! and the [`event::Envelope`]. (The [`watermark`] carries no event: with it the relay
+//! says how far it has come, to whoever shows that.) Everything else here is either the documents
 //! they carry ([`document`]) or what every process needs to run ([`process`]).
 //!
 //! This crate links no driver: of MongoDB it knows only the BSON types.
@@ -15,7 +16,10 @@ pub mod event;
 mod id;
 pub mod outbox;
 pub mod process;
+mod shard;
 mod timestamp;
+pub mod watermark;
 
 pub use id::Id;
+pub use shard::{InvalidShard, Shard};
 pub use timestamp::Timestamp;

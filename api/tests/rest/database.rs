@@ -61,6 +61,12 @@ impl Database {
         snapshot
     }
 
+    /// MongoDB's logical clock.
+    pub async fn operation_time(&self) -> mongodb::bson::Timestamp {
+        let reply = self.inner.run_command(doc! { "ping": 1 }).await.unwrap();
+        reply.get_timestamp("operationTime").unwrap()
+    }
+
     /// 2: the server notes every operation in system.profile; 0: none.
     pub async fn profile(&self, level: i32) {
         self.inner.run_command(doc! { "profile": level }).await.unwrap();

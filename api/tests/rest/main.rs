@@ -49,5 +49,6 @@ mod smallest;
 mod states;
 mod suppliers;
 mod surface;
+mod timeline;
 mod tokens;
 mod versions;

@@ -64,7 +64,7 @@ fn operations_are_described_in_full() {
         );
         assert!(ids.insert(described["operationId"].as_str().unwrap()), "{method} {path}");
         let named = described["parameters"].as_array().into_iter().flatten();
-        assert_eq!(path.contains("{id}"), named.into_iter().any(|each| each["in"] == "path"));
+        assert_eq!(path.contains('{'), named.into_iter().any(|each| each["in"] == "path"));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Every path of the contract with the methods it takes.
 
-pub const PATHS: [(&str, &str); 26] = [
+pub const PATHS: [(&str, &str); 27] = [
     ("/", "GET"),
     ("/health", "GET"),
     ("/users", "GET POST"),
@@ -24,6 +24,7 @@ pub const PATHS: [(&str, &str); 26] = [
     ("/posts", "GET POST"),
     ("/posts/{id}", "GET PATCH DELETE"),
     ("/posts/{id}/publish", "POST"),
+    ("/events/{event_id}", "GET"),
     ("/live", "GET"),
     ("/ready", "GET"),
     ("/metrics", "GET"),

@@ -11,7 +11,7 @@ use projector::dead_letter::DeadLetter;
 use rdkafka::error::KafkaError;
 use shared::process::KafkaSettings;
 
-use self::letters::Place;
+pub use self::letters::{Letters, Place};
 
 /// Look at dead letters, send them back, or drop them.
 ///

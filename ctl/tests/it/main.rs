@@ -13,4 +13,5 @@ mod repair;
 mod replay;
 mod stack;
 mod status;
+mod trace;
 mod verify;

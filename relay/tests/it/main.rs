@@ -26,3 +26,4 @@ mod shards;
 mod standby;
 mod transport;
 mod unpublishable;
+mod watermark;

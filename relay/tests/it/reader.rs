@@ -103,6 +103,38 @@ fn read_topic(consumer: &BaseConsumer, topic: &str, deadline: Instant, seen: &mu
     consumer.unassign().unwrap();
 }
 
+/// Where each record lies, by topic, partition and offset, with its key.
+pub async fn places(pipeline: &Pipeline) -> Vec<(String, i32, i64, String)> {
+    let kafka = pipeline.kafka.clone();
+    let topics = Domain::ALL.map(|domain| pipeline.topic(domain.topic()));
+    let reading = tokio::task::spawn_blocking(move || {
+        let consumer = consumer(&kafka);
+        let mut assignment = TopicPartitionList::new();
+        for topic in &topics {
+            assignment.add_partition_range(topic, 0, 2);
+        }
+        assignment.set_all_offsets(Offset::Beginning).unwrap();
+        consumer.assign(&assignment).unwrap();
+        let (mut places, mut unfinished) = (Vec::new(), assignment.count());
+        let deadline = Instant::now() + PATIENCE;
+        while unfinished > 0 {
+            assert!(Instant::now() < deadline, "{unfinished} partitions were not read");
+            match consumer.poll(Duration::from_millis(100)) {
+                None => {}
+                Some(Err(KafkaError::PartitionEOF(_))) => unfinished -= 1,
+                Some(Err(error)) => panic!("{error}"),
+                Some(Ok(record)) => {
+                    let key = String::from_utf8(record.key().unwrap().to_vec()).unwrap();
+                    let place = (record.topic().to_owned(), record.partition(), record.offset());
+                    places.push((place.0, place.1, place.2, key));
+                }
+            }
+        }
+        places
+    });
+    reading.await.unwrap()
+}
+
 /// Whether an open transaction hides anything in the five topics from a read_committed
 /// reader.
 pub async fn is_anything_hidden(kafka: &str, prefix: &str) -> bool {

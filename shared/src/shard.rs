@@ -41,6 +41,18 @@ impl Shard {
         }
     }
 
+    /// Whether this shard publishes the events of the entity: what [`Shard::filter`]
+    /// matches.
+    pub fn owns(self, entity_id: &str) -> bool {
+        let last = match entity_id.char_indices().nth(23) {
+            Some((at, last)) if at + last.len_utf8() == entity_id.len() => last,
+            _ => return self.index == 0,
+        };
+        // The filter knows lower-case digits only, as our ids are written.
+        let digit = last.to_digit(16).filter(|_| !last.is_ascii_uppercase());
+        digit.unwrap_or(0) % self.count == self.index
+    }
+
     pub fn index(self) -> u32 {
         self.index
     }
@@ -79,6 +91,26 @@ impl FromStr for Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_entity_has_one_owner_the_one_that_the_filter_names() {
+        for count in 1..=Shard::MAX {
+            let shards: Vec<_> = (0..count).map(|index| Shard { index, count }).collect();
+            for digit in "0123456789abcdef".chars() {
+                let id = format!("65a1b2c3d4e5f6071829304{digit}");
+                let owners: Vec<_> = shards.iter().filter(|shard| shard.owns(&id)).collect();
+                let [owner] = owners[..] else { panic!("{id} of {count}: {owners:?}") };
+                let filter = owner.filter("entity_id").to_string();
+                let class = filter.rsplit_once('[').map(|it| it.1.split_once(']').unwrap().0);
+                // The first shard's filter lists what is not its own.
+                let listed = class.is_none_or(|class| class.contains(digit) == (owner.index > 0));
+                assert!(listed, "{id} of {count}: {filter}");
+            }
+            for odd in ["", "1", "65a1b2c3d4e5f6071829304é", "65A1B2C3D4E5F6071829304F0"] {
+                assert!(shards[0].owns(odd) && !shards[1..].iter().any(|it| it.owns(odd)));
+            }
+        }
+    }
 
     #[test]
     fn is_one_of_at_most_sixteen() {
