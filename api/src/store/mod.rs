@@ -8,6 +8,7 @@ mod group;
 mod list;
 mod look_up;
 mod once;
+mod pipeline;
 mod read;
 mod schema;
 mod secrets;
@@ -38,6 +39,7 @@ pub use error::{CommitError, Constraint};
 pub use group::GroupLimits;
 pub use list::{Listing, Order};
 pub use once::{IdempotencyKey, Once, Remembered};
+pub use pipeline::{COUNTED, Division, PACE_MILLIS, Pace, Pipeline, Waiting, earliest};
 pub use secrets::{BankingInfo, NoSecrets, SupplierSecrets, UserSecrets};
 pub use write::{Cause, Committed, Write};
 

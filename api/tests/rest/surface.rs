@@ -1,6 +1,6 @@
 //! Every path of the contract with the methods it takes.
 
-pub const PATHS: [(&str, &str); 26] = [
+pub const PATHS: [(&str, &str); 28] = [
     ("/", "GET"),
     ("/health", "GET"),
     ("/users", "GET POST"),
@@ -27,6 +27,8 @@ pub const PATHS: [(&str, &str); 26] = [
     ("/live", "GET"),
     ("/ready", "GET"),
     ("/metrics", "GET"),
+    ("/status", "GET"),
+    ("/status.json", "GET"),
 ];
 
 /// Each method on each path.
