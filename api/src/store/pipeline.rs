@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
 use futures::{TryStreamExt, try_join};
-use mongodb::bson::{Binary, Document, RawDocumentBuf, doc};
+use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, doc};
 use mongodb::error::{Error, Result};
 use shared::event::Domain;
 use shared::outbox::{self, binary};
@@ -210,8 +210,10 @@ fn first_id(moment: Timestamp) -> Binary {
 
 /// The moment that an event's id carries.
 fn occurred(found: &Document, key: &str) -> Option<Timestamp> {
-    let bytes = found.get_binary_generic(key).ok()?;
-    let (seconds, nanos) = Uuid::from_slice(bytes).ok()?.get_timestamp()?.to_unix();
+    let Some(Bson::Binary(id)) = found.get(key) else {
+        return None;
+    };
+    let (seconds, nanos) = Uuid::from_slice(&id.bytes).ok()?.get_timestamp()?.to_unix();
     let millis = i64::try_from(seconds).ok()? * 1000 + i64::from(nanos / 1_000_000);
     Timestamp::from_millis(millis)
 }
