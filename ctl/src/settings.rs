@@ -1,4 +1,4 @@
-//! Where our own processes answer, and which group reads for MySQL.
+//! Where our own processes answer.
 
 use clap::Args;
 
@@ -12,11 +12,4 @@ pub struct ApiSettings {
         help_heading = "Processes"
     )]
     pub api_url: String,
-}
-
-#[derive(Debug, Clone, Args)]
-pub struct GroupSettings {
-    /// Consumer group of the projector.
-    #[arg(long, env = "KAFKA_GROUP_ID", default_value = "mysql-analytics", help_heading = "Kafka")]
-    pub kafka_group_id: String,
 }

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use clap::Parser;
-use shared::process::{KafkaSettings, LogSettings, MysqlSettings};
+use shared::process::{GroupSettings, KafkaSettings, LogSettings, MysqlSettings};
 
 /// Kafka to MySQL, idempotently.
 ///
@@ -13,9 +13,8 @@ pub struct Config {
     #[command(flatten)]
     pub kafka: KafkaSettings,
 
-    /// Consumer group. Instances of one group share the partitions.
-    #[arg(long, env = "KAFKA_GROUP_ID", default_value = "mysql-analytics", help_heading = "Kafka")]
-    pub kafka_group_id: String,
+    #[command(flatten)]
+    pub group: GroupSettings,
 
     /// Milliseconds without a heartbeat after which the brokers give an instance's
     /// partitions to others.

@@ -163,7 +163,7 @@ fn properties(config: &Config) -> ClientConfig {
     properties
         .set("bootstrap.servers", kafka_bootstrap_servers)
         .set("client.id", kafka_client_id)
-        .set("group.id", &config.kafka_group_id)
+        .set("group.id", &config.group.kafka_group_id)
         .set("session.timeout.ms", config.kafka_session_timeout_ms.to_string())
         .set("heartbeat.interval.ms", (config.kafka_session_timeout_ms / 3).to_string())
         .set(

@@ -18,8 +18,7 @@ use crate::poison::Poison;
 use crate::quiet::Quiet;
 use crate::record::{Record, RecordHeaders, headers_of};
 
-/// The topic's name, before the cluster's prefix.
-pub const TOPIC: &str = "dead-letter";
+pub use shared::event::DEAD_LETTER_TOPIC as TOPIC;
 
 /// Added behind the record's own headers, in this order. Decimal or plain text.
 pub mod header {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use bson::doc;
 use mongodb::error::Error;
 use mongodb::options::Hint;
-use shared::{Shard, Timestamp};
 use shared::outbox::field;
+use shared::{Shard, Timestamp};
 
 use crate::Relay;
 use crate::lag::Backlog;

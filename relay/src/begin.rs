@@ -18,6 +18,7 @@ use crate::session::{Ended, interrupted};
 use crate::source::Identity;
 use crate::stage::Stage;
 use crate::tail::{Tail, TailError};
+use crate::watermark;
 
 /// Claims the shard and finds where to go on; sweeps the outbox where that is lost.
 ///
@@ -44,6 +45,9 @@ pub async fn begin(relay: &Relay) -> Result<(Stage<'_>, Tail, Option<CatchUp>), 
     };
     if reason == OTHER_DATABASE {
         relay.metrics.lag.forget();
+    }
+    if ELSEWHERE.contains(&reason) {
+        watermark::withdraw(relay).await?;
     }
     let (position, catch_up) = recover::sweep(relay, &mut stage, reason).await?;
     let tail = Tail::open(relay, Some(&position)).await?;
@@ -82,11 +86,16 @@ fn resume(relay: &Relay, checkpoint: &Checkpoint) {
 
 /// Why a sweep is needed, as [`standing`] says it.
 pub const SWEEP_REASONS: [&str; 4] =
-    [NO_CHECKPOINT, OTHER_DATABASE, "recovery_interrupted", "rewound"];
+    [NO_CHECKPOINT, OTHER_DATABASE, "recovery_interrupted", REWOUND];
 
 /// No server, but waited for like one, once it turns out to stand in the way.
 pub const FORMER_DIVISION: &str = "former_division";
 const OTHER_DATABASE: &str = "other_database";
+const REWOUND: &str = "rewound";
+
+/// With these the database or the cluster is another one, or an older state of it, so that
+/// what a watermark says of it may be untrue.
+const ELSEWHERE: [&str; 3] = [NO_CHECKPOINT, OTHER_DATABASE, REWOUND];
 
 /// Where to go on in this outbox, or why the newest checkpoint is worth nothing. Pure.
 fn standing(
@@ -100,7 +109,7 @@ fn standing(
     match checkpoint.progress.clone() {
         Progress::Recovering { .. } => Err("recovery_interrupted"),
         // The database went back in time: MongoDB would wait for that moment to come again.
-        Progress::At(position) if position.time > identity.now => Err("rewound"),
+        Progress::At(position) if position.time > identity.now => Err(REWOUND),
         Progress::At(position) => Ok((checkpoint, position)),
     }
 }

@@ -14,8 +14,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
-use shared::{Shard, Timestamp};
 use shared::process::Shutdown;
+use shared::{Shard, Timestamp};
 
 use crate::kafka::Watch;
 use crate::position::Position;

@@ -4,7 +4,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum, value_parser};
 use shared::Shard;
 use shared::outbox::MAX_PAYLOAD_BYTES;
-use shared::process::{KafkaSettings, LogSettings, MongoSettings};
+use shared::process::{GroupSettings, KafkaSettings, LogSettings, MongoSettings};
 
 use crate::properties::{Properties, RefusedProperty};
 
@@ -27,6 +27,10 @@ pub struct Config {
 
     #[command(flatten)]
     pub kafka: KafkaSettings,
+
+    /// Whose committed offsets tell what is applied; see [`crate::watermark`].
+    #[command(flatten)]
+    pub group: GroupSettings,
 
     /// From KAFKA_PRODUCER_<PROPERTY>; see [`Config::load`].
     #[arg(skip)]

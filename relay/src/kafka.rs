@@ -1,5 +1,8 @@
 //! What every Kafka client of the relay has in common.
 
+use std::ops::Deref;
+use std::sync::{Arc, mpsc};
+
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -67,4 +70,40 @@ impl rdkafka::consumer::ConsumerContext for Watch {}
 
 pub fn quiet_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
+}
+
+/// A client that may be dropped anywhere. librdkafka takes its time to let go of a cluster
+/// that is away, and a session ends on an async thread: so another thread holds on to the
+/// client until it is the last to do so, and lets go of it then. (Fields are dropped in
+/// this order.)
+pub struct Client<T> {
+    client: Arc<T>,
+    _in_use: mpsc::Sender<()>,
+}
+
+impl<T: Send + Sync + 'static> Client<T> {
+    pub fn new(client: T) -> Self {
+        let client = Arc::new(client);
+        let (in_use, released) = mpsc::channel::<()>();
+        let last = client.clone();
+        std::thread::spawn(move || {
+            // Nothing is ever sent: this returns once the sender is gone.
+            released.recv().ok();
+            drop(last);
+        });
+        Self { client, _in_use: in_use }
+    }
+
+    /// For a call that blocks. It is to be dropped on the thread that blocked.
+    pub fn shared(&self) -> Arc<T> {
+        self.client.clone()
+    }
+}
+
+impl<T> Deref for Client<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.client
+    }
 }

@@ -8,20 +8,34 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, Opts};
 use shared::Timestamp;
+use tokio::sync::Notify;
 
 use crate::checkpoint::{Checkpoint, Progress};
+use crate::landing::Landing;
 use crate::position::ClusterTime;
 
 /// Shared by the pipeline, which moves it, and the metrics, which read it.
 #[derive(Debug, Clone, Default)]
-pub struct Lag(Arc<Mutex<State>>);
+pub struct Lag {
+    state: Arc<Mutex<State>>,
+    /// Something was said that whoever writes the watermark should know.
+    moved: Arc<Notify>,
+}
 
 #[derive(Debug, Default)]
 struct State {
+    /// How often the position was given up.
+    term: u64,
     /// Everything committed before this moment is acknowledged by Kafka.
     proven: Option<Timestamp>,
     /// Every event committed up to this cluster time is acknowledged and checkpointed.
     covered: Option<ClusterTime>,
+    /// Where events were acknowledged, since that was last asked for.
+    landed: Landing,
+    /// The newest of them was committed then, and others may have been at the same time:
+    /// their transaction's.
+    unsettled: Option<ClusterTime>,
+    settled: bool,
     /// Acknowledged records that are still in the outbox; unknown before the first
     /// checkpoint.
     retained: Option<u64>,
@@ -33,6 +47,19 @@ struct State {
     backlog: Option<Backlog>,
     /// Where the oplog begins, in seconds since 1970.
     oplog_begin: Option<u32>,
+}
+
+/// What the watermark is made of.
+#[derive(Debug)]
+pub struct Advance {
+    /// Another number: another session, which has no part in what was known before.
+    pub term: u64,
+    /// Every event committed up to it is acknowledged and checkpointed.
+    pub through: ClusterTime,
+    /// Where such events were acknowledged since the last time. Some may be later ones.
+    pub landed: Landing,
+    /// `through` has passed the newest acknowledged event since the last time.
+    pub settled: bool,
 }
 
 /// A second opinion, from the source.
@@ -59,19 +86,57 @@ impl Lag {
     /// Nothing is known any more: it is another source than before, or another relay
     /// that leads.
     pub fn forget(&self) {
-        *self.lock() = State::default();
+        let mut state = self.lock();
+        *state = State { term: state.term + 1, ..State::default() };
     }
 
     /// Nothing is known of the position until it is established again: the database may
     /// have gone back in time.
     pub fn uncover(&self) {
-        self.lock().covered = None;
+        let mut state = self.lock();
+        state.term += 1;
+        state.covered = None;
+        (state.landed, state.unsettled, state.settled) = Default::default();
     }
 
     /// Every event committed up to `time` is acknowledged and checkpointed.
     pub fn cover(&self, time: ClusterTime) {
         let mut state = self.lock();
         state.covered = state.covered.max(Some(time));
+        if state.unsettled.is_some_and(|newest| newest <= time) {
+            state.unsettled = None;
+            state.settled = true;
+            self.moved.notify_one();
+        }
+    }
+
+    /// Events were acknowledged, the last of them committed at `reached`. To be called
+    /// before what that covers.
+    pub fn land(&self, landed: Landing, reached: Option<ClusterTime>) {
+        if landed.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        state.landed.extend(landed);
+        state.unsettled = state.unsettled.max(reached);
+        self.moved.notify_one();
+    }
+
+    /// What is new for the watermark; `None` while no position is established.
+    pub fn advance(&self) -> Option<Advance> {
+        let mut state = self.lock();
+        let through = state.covered?;
+        Some(Advance {
+            term: state.term,
+            through,
+            landed: std::mem::take(&mut state.landed),
+            settled: std::mem::take(&mut state.settled),
+        })
+    }
+
+    /// Waits until there is something new for the watermark.
+    pub async fn moved(&self) {
+        self.moved.notified().await;
     }
 
     pub fn covered(&self) -> Option<ClusterTime> {
@@ -122,7 +187,7 @@ impl Lag {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn readings(&self, now: Timestamp) -> Vec<Reading> {
@@ -255,6 +320,30 @@ mod tests {
             let age = reading(&lag, "relay_oldest_pending_event_age_seconds", at(10_002)).unwrap();
             assert!((0.0..=2.0).contains(&age), "{skew}: {age}");
         }
+    }
+
+    #[test]
+    fn an_event_is_settled_once_its_own_moment_is_covered() {
+        let time = |increment| ClusterTime { seconds: 9, increment };
+        let lag = Lag::default();
+        let mut landed = Landing::default();
+        landed.note("user", 0, 4);
+        assert!(lag.advance().is_none(), "no position yet");
+        lag.land(landed.clone(), Some(time(7)));
+        lag.cover(time(7).before());
+        let advance = lag.advance().unwrap();
+        assert_eq!((advance.through, advance.settled), (time(6), false));
+        assert_eq!(advance.landed, landed);
+        lag.cover(time(7));
+        let advance = lag.advance().unwrap();
+        assert_eq!((advance.through, advance.settled), (time(7), true));
+        assert!(advance.landed.is_empty(), "told once");
+        lag.cover(time(8));
+        assert!(!lag.advance().unwrap().settled);
+        lag.uncover();
+        lag.cover(time(2));
+        assert_eq!(lag.advance().unwrap().through, time(2), "another session, from its own start");
+        assert_eq!(lag.advance().unwrap().term, 1);
     }
 
     #[test]

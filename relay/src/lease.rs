@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bson::{Document, doc};
-use mongodb::error::{Error, ErrorKind, WriteFailure};
+use mongodb::error::Error;
 use mongodb::options::ReturnDocument;
 use shared::process::RetryPolicy;
 use tokio::time::{sleep, timeout};
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::Relay;
 use crate::session::Ended;
-use crate::source::plain;
+use crate::source::{is_duplicate, plain};
 
 /// By MongoDB's clock alone. A standby takes over this long after the leader's last
 /// sign of life, plus [`POLL`], plus the time to begin a session.
@@ -135,13 +135,4 @@ fn is_held_by(lease: &Document, holder: &Holder) -> bool {
 
 fn key(relay: &Relay) -> String {
     format!("outbox-relay-{}", relay.shard.index())
-}
-
-fn is_duplicate(error: &Error) -> bool {
-    const DUPLICATE_KEY: i32 = 11_000;
-    match error.kind.as_ref() {
-        ErrorKind::Command(failed) => failed.code == DUPLICATE_KEY,
-        ErrorKind::Write(WriteFailure::WriteError(failed)) => failed.code == DUPLICATE_KEY,
-        _ => false,
-    }
 }

@@ -19,10 +19,14 @@ pub mod checkpoint;
 pub mod config;
 mod dead;
 mod failure;
+mod frontier;
+mod group;
 mod kafka;
 mod lag;
+mod landing;
 mod layout;
 mod lease;
+mod marks;
 mod metrics;
 mod pipeline;
 pub mod position;
@@ -37,8 +41,10 @@ mod recover;
 mod session;
 mod source;
 mod stage;
+mod survey;
 mod tail;
 pub mod topics;
+mod watermark;
 
 use prometheus::Registry;
 use shared::Shard;
@@ -113,6 +119,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         () = drain(&shutdown, &health) => {}
         () = backlog::run(&relay) => {}
         () = purge::run(&relay) => {}
+        () = watermark::run(&relay) => {}
     }
     relay.source.close().await;
     Ok(())

@@ -28,6 +28,12 @@ impl From<bson::Timestamp> for ClusterTime {
     }
 }
 
+impl From<ClusterTime> for bson::Timestamp {
+    fn from(time: ClusterTime) -> Self {
+        Self { time: time.seconds, increment: time.increment }
+    }
+}
+
 /// A place in the change stream from which it can go on: all before it is behind us.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Position {

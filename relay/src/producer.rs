@@ -1,14 +1,13 @@
 //! The transactional producer's calls. They block; the async side is publish.rs.
 
-use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::OwnedHeaders;
+use rdkafka::message::{BorrowedMessage, Message as _, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
@@ -17,7 +16,8 @@ use shared::process::Shutdown;
 
 use crate::config::Config;
 use crate::failure::{InitError, TransactionError, fatal, is_refusal};
-use crate::kafka::{Watch, quiet_log};
+use crate::kafka::{Client, Watch, quiet_log};
+use crate::landing::Landing;
 use crate::producer_settings::producer_config;
 
 /// How long a transaction under way may still take once the process shall stop.
@@ -29,10 +29,12 @@ const CAUSE: Duration = Duration::from_millis(200);
 /// How long an abort is attempted before the producer is given up.
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Collects the failed deliveries; successful ones make no report at all.
+/// Collects the failed deliveries, and where the others lie.
 pub struct Deliveries {
     watch: Watch,
     failed: Mutex<Vec<(usize, RDKafkaErrorCode)>>,
+    /// Of the transaction with this number.
+    landed: Mutex<(usize, Landing)>,
 }
 
 impl Deliveries {
@@ -42,6 +44,21 @@ impl Deliveries {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let this = failed.drain(..).filter(|(number, _)| *number == transaction);
         this.map(|(_, code)| code).collect()
+    }
+
+    /// Where the records of this transaction lie: all of them, once nothing is on its way.
+    fn landed_in(&self, transaction: usize) -> Landing {
+        let mut landed = self.landed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (number, landing) = std::mem::take(&mut *landed);
+        if number == transaction { landing } else { Landing::default() }
+    }
+
+    fn land(&self, transaction: usize, record: &BorrowedMessage<'_>) {
+        let mut landed = self.landed.lock().unwrap_or_else(PoisonError::into_inner);
+        if landed.0 != transaction {
+            *landed = (transaction, Landing::default());
+        }
+        landed.1.note(record.topic(), record.partition(), record.offset());
     }
 }
 
@@ -60,10 +77,13 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, delivery: &DeliveryResult<'_>, transaction: usize) {
-        if let Err((error, _)) = delivery {
-            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.push((transaction, code));
+        match delivery {
+            Ok(record) => self.land(transaction, record),
+            Err((error, _)) => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                failed.push((transaction, code));
+            }
         }
     }
 }
@@ -88,44 +108,13 @@ pub struct Record<'a> {
 }
 
 pub struct Producer {
-    inner: Client,
+    /// Of the kind that has its reports served by a thread: an abort waits for all of them
+    /// to be served, and blocks the thread that could do so.
+    inner: Client<ThreadedProducer<Deliveries>>,
     claimed: AtomicBool,
     /// How many were begun.
     transactions: AtomicUsize,
     stop: Shutdown,
-}
-
-/// librdkafka takes its time to let go of a cluster that is away, and a session ends on
-/// an async thread. So another thread holds on to the client until it is the last to do
-/// so, and lets go of it then. (Fields are dropped in this order.)
-///
-/// It is the kind of producer that has its reports served by a thread: an abort waits
-/// for all of them to be served, and blocks the thread that could do so.
-struct Client {
-    producer: Arc<ThreadedProducer<Deliveries>>,
-    _in_use: mpsc::Sender<()>,
-}
-
-impl Client {
-    fn new(producer: ThreadedProducer<Deliveries>) -> Self {
-        let producer = Arc::new(producer);
-        let (in_use, released) = mpsc::channel::<()>();
-        let last = producer.clone();
-        std::thread::spawn(move || {
-            // Nothing is ever sent: this returns once the sender is gone.
-            released.recv().ok();
-            drop(last);
-        });
-        Self { producer, _in_use: in_use }
-    }
-}
-
-impl Deref for Client {
-    type Target = ThreadedProducer<Deliveries>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.producer
-    }
 }
 
 impl Producer {
@@ -138,7 +127,7 @@ impl Producer {
         watch: Watch,
         stop: Shutdown,
     ) -> Result<Self, KafkaError> {
-        let deliveries = Deliveries { watch, failed: Mutex::default() };
+        let deliveries = Deliveries { watch, failed: Mutex::default(), landed: Mutex::default() };
         let settings = producer_config(config, shard, turn);
         let inner = ThreadedProducer::from_config_and_context(&settings, deliveries)?;
         let inner = Client::new(inner);
@@ -171,17 +160,18 @@ impl Producer {
         }
     }
 
-    /// Sends `records` in one transaction. Once this returns Ok, and only then, a
-    /// read_committed reader sees them, all at once. Blocks.
+    /// Sends `records` in one transaction, and says where they lie. Once this returns Ok,
+    /// and only then, a read_committed reader sees them, all at once. Blocks.
     ///
     /// # Errors
     /// [`TransactionError`].
-    pub fn transact(&self, records: Vec<Record<'_>>) -> Result<(), TransactionError> {
+    pub fn transact(&self, records: Vec<Record<'_>>) -> Result<Landing, TransactionError> {
         let number = self.transactions.fetch_add(1, Ordering::Relaxed);
         self.inner.begin_transaction().map_err(|error| self.settle(error))?;
         self.send_all(records, number)
             .and_then(|()| self.await_deliveries(number))
-            .and_then(|()| self.commit())
+            .and_then(|()| self.commit())?;
+        Ok(self.inner.client().context().landed_in(number))
     }
 
     fn send_all(&self, records: Vec<Record<'_>>, number: usize) -> Result<(), TransactionError> {

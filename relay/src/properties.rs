@@ -26,7 +26,10 @@ const REFUSED: [(&str, &str); 20] = [
     ("message.timeout.ms", "it follows from RELAY_TRANSACTION_TIMEOUT_MS"),
     ("delivery.timeout.ms", "it follows from RELAY_TRANSACTION_TIMEOUT_MS"),
     ("partitioner", "another one would move entities to other partitions, and break their order"),
-    ("delivery.report.only.error", "the relay relies on it to learn what failed"),
+    (
+        "delivery.report.only.error",
+        "the relay relies on it to learn what failed, and where the rest lies",
+    ),
     ("message.max.bytes", "set RELAY_EVENT_MAX_BYTES"),
     ("compression.type", "set RELAY_COMPRESSION"),
     ("compression.codec", "set RELAY_COMPRESSION"),

@@ -23,6 +23,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::failure::{InitError, TransactionError};
 use crate::kafka::Watch;
+use crate::landing::Landing;
 use crate::producer::{Producer, Record};
 use crate::topics::Topics;
 
@@ -32,7 +33,8 @@ const PRODUCERS: usize = 2;
 pub struct Outcome {
     pub batch: Batch,
     pub checkpoint: Checkpoint,
-    pub result: Result<(), TransactionError>,
+    /// Where the events lie.
+    pub result: Result<Landing, TransactionError>,
 }
 
 #[derive(Clone)]
@@ -89,7 +91,11 @@ impl Publisher {
         })
     }
 
-    fn transact(&self, batch: &Batch, checkpoint: &Checkpoint) -> Result<(), TransactionError> {
+    fn transact(
+        &self,
+        batch: &Batch,
+        checkpoint: &Checkpoint,
+    ) -> Result<Landing, TransactionError> {
         let lost = |what: String| TransactionError::Lost(what);
         let encoded = checkpoint.encode().map_err(|error| lost(error.to_string()))?;
         let records: Option<Vec<_>> =
@@ -104,9 +110,9 @@ impl Publisher {
             headers: OwnedHeaders::new(),
         });
         let turn = self.committed.load(Ordering::Relaxed) % PRODUCERS;
-        self.producers[turn].transact(records)?;
+        let landed = self.producers[turn].transact(records)?;
         self.committed.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(landed.without(&self.topics.checkpoint))
     }
 
     fn record<'a>(&'a self, event: &'a Event) -> Option<Record<'a>> {

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use bson::{Document, RawDocumentBuf, doc};
 use futures::TryStreamExt;
-use mongodb::error::{Error, ErrorKind};
-use mongodb::options::{ClientOptions, IndexOptions, ReadConcern};
+use mongodb::error::{Error, ErrorKind, WriteFailure};
+use mongodb::options::{ClientOptions, CollectionOptions, IndexOptions, ReadConcern, WriteConcern};
 use mongodb::{Client, Collection, Database, IndexModel};
 use shared::outbox::{self, field};
 use shared::process::MongoSettings;
+use shared::watermark;
 
 use crate::checkpoint;
 use crate::position::ClusterTime;
 
-/// Records that Kafka will never take, each with its reason.
-pub const DEAD_COLLECTION: &str = "outbox_dead";
+pub use shared::outbox::DEAD_COLLECTION;
 
 /// Longer than any failover takes to begin, shorter than an operator's patience.
 const AWAY: Duration = Duration::from_secs(3);
@@ -25,6 +25,7 @@ pub struct Source {
     pub outbox: Collection<RawDocumentBuf>,
     pub dead: Collection<Document>,
     pub leases: Collection<Document>,
+    pub watermarks: Collection<Document>,
 }
 
 /// Which outbox this is, and what time it is there.
@@ -51,6 +52,7 @@ impl Source {
             outbox: database.collection(outbox::COLLECTION),
             dead: database.collection(DEAD_COLLECTION),
             leases: database.collection("relay_leases"),
+            watermarks: database.collection_with_options(watermark::COLLECTION, soon()),
             database,
         })
     }
@@ -127,6 +129,12 @@ impl Source {
     }
 }
 
+/// A watermark that a failover takes back is written anew in a moment: no need to wait for
+/// a majority to have it.
+fn soon() -> CollectionOptions {
+    CollectionOptions::builder().write_concern(WriteConcern::nodes(1)).build()
+}
+
 /// What went wrong in a line: the driver's own text repeats the server's whole answer.
 pub fn plain(error: &Error) -> String {
     match error.kind.as_ref() {
@@ -142,5 +150,15 @@ pub fn command_code(error: &Error) -> Option<i32> {
     match error.kind.as_ref() {
         ErrorKind::Command(failed) => Some(failed.code),
         _ => None,
+    }
+}
+
+/// Whether a write failed because a document with this key is there already.
+pub fn is_duplicate(error: &Error) -> bool {
+    const DUPLICATE_KEY: i32 = 11_000;
+    match error.kind.as_ref() {
+        ErrorKind::Command(failed) => failed.code == DUPLICATE_KEY,
+        ErrorKind::Write(WriteFailure::WriteError(failed)) => failed.code == DUPLICATE_KEY,
+        _ => false,
     }
 }

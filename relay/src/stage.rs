@@ -13,6 +13,7 @@ use crate::batch::{Batch, Event};
 use crate::checkpoint::{Checkpoint, Counters, Progress, Source};
 use crate::dead::{self, Unpublishable};
 use crate::failure::TransactionError;
+use crate::landing::Landing;
 use crate::position::Position;
 use crate::publish::{Outcome, Publisher, per_domain};
 use crate::session::Ended;
@@ -129,8 +130,8 @@ impl<'a> Stage<'a> {
     async fn judge(&mut self, outcome: Outcome, again: &mut u32) -> Result<Vec<Batch>, Ended> {
         let begun = self.under_way.take().map(|under_way| under_way.begun);
         let error = match outcome.result {
-            Ok(()) => {
-                self.acknowledge(&outcome.batch, &outcome.checkpoint, begun);
+            Ok(landed) => {
+                self.acknowledge(&outcome.batch, &outcome.checkpoint, landed, begun);
                 return Ok(Vec::new());
             }
             Err(error) => error,
@@ -167,7 +168,13 @@ impl<'a> Stage<'a> {
         Ok(vec![second, first])
     }
 
-    fn acknowledge(&mut self, batch: &Batch, checkpoint: &Checkpoint, begun: Option<Instant>) {
+    fn acknowledge(
+        &mut self,
+        batch: &Batch,
+        checkpoint: &Checkpoint,
+        landed: Landing,
+        begun: Option<Instant>,
+    ) {
         let metrics = &self.relay.metrics;
         self.relay.kafka.up();
         self.counters.published += batch.len() as u64;
@@ -176,8 +183,13 @@ impl<'a> Stage<'a> {
         if let Some(moment) = checkpoint.proven_at {
             metrics.lag.prove(moment);
         }
-        if let Progress::At(position) = &checkpoint.progress {
-            metrics.lag.cover(position.time.before());
+        let reached = match &checkpoint.progress {
+            Progress::At(position) => Some(position.time),
+            Progress::Recovering { .. } => None,
+        };
+        metrics.lag.land(landed, reached);
+        if let Some(time) = reached {
+            metrics.lag.cover(time.before());
         }
         if batch.is_empty() {
             return;

@@ -14,8 +14,10 @@ use crate::position::{ClusterTime, Position, UnreadableToken};
 use crate::source::{command_code, plain};
 
 /// How long the server waits for an event before it says that there is none. An idle
-/// relay's lag grows to twice this between two proofs of idleness.
-const AWAIT: Duration = Duration::from_millis(250);
+/// relay's lag grows to twice this between two proofs of idleness. And only such a proof
+/// says that nothing else was committed together with the last event: whoever waits for
+/// that event's watermark waits for it.
+const AWAIT: Duration = Duration::from_millis(50);
 /// A read that takes this long is not slow: the connection is gone and nobody said so.
 const SILENCE: Duration = Duration::from_secs(10);
 

@@ -15,6 +15,9 @@ use crate::{Id, Timestamp};
 /// The collection both sides use.
 pub const COLLECTION: &str = "outbox";
 
+/// Where the relay puts records that Kafka will never take, each with its reason.
+pub const DEAD_COLLECTION: &str = "outbox_dead";
+
 /// The largest payload in bytes: the topics are made to take it, and the API stores no
 /// larger one.
 pub const MAX_PAYLOAD_BYTES: usize = 4 << 20;
@@ -27,6 +30,7 @@ pub mod field {
     pub const EVENT_TYPE: &str = "event_type";
     pub const VERSION: &str = "version";
     pub const OCCURRED_AT: &str = "occurred_at";
+    pub const INSERTED_AT: &str = "inserted_at";
     pub const TRACEPARENT: &str = "traceparent";
     pub const PAYLOAD: &str = "payload";
 }
@@ -71,7 +75,9 @@ impl OutboxRecord {
         Ok(Self { event_id, event_type, entity_id, version, occurred_at, traceparent, payload })
     }
 
-    /// The record as MongoDB stores it.
+    /// The record as MongoDB stores it. For the empty `inserted_at` the server puts its own
+    /// logical clock when it inserts the record, just before the commit; that a watermark
+    /// can be compared with, and no clock of ours is believed.
     pub fn to_bson(&self) -> bson::RawDocumentBuf {
         let mut record = rawdoc! {
             "_id": binary(self.event_id),
@@ -80,6 +86,7 @@ impl OutboxRecord {
             "event_type": self.event_type.as_str(),
             "version": self.version,
             "occurred_at": bson::DateTime::from_millis(self.occurred_at.millis()),
+            "inserted_at": bson::Timestamp { time: 0, increment: 0 },
         };
         if let Some(traceparent) = &self.traceparent {
             record.append(bson::cstr!("traceparent"), traceparent.as_str());

@@ -4,7 +4,7 @@
 //! Every field that reaches `through` something is a fact that stays one: an older
 //! document says less, but nothing wrong. So whoever reads it needs no lock and no clock.
 
-use bson::{RawDocument, RawDocumentBuf, Timestamp as ClusterTime};
+use bson::{Document, RawDocument, Timestamp as ClusterTime};
 use serde::{Deserialize, Serialize};
 
 use crate::{Shard, Timestamp};
@@ -84,8 +84,10 @@ impl Watermark {
     ///
     /// # Errors
     /// Never in practice: all fields are BSON types.
-    pub fn to_bson(&self) -> Result<RawDocumentBuf, Unreadable> {
-        bson::serialize_to_raw_document_buf(self).map_err(|error| Unreadable(error.to_string()))
+    pub fn to_bson(&self) -> Result<Document, Unreadable> {
+        // By way of raw BSON: the other way would make text of the dates.
+        let raw = bson::serialize_to_raw_document_buf(self);
+        raw.and_then(Document::try_from).map_err(|error| Unreadable(error.to_string()))
     }
 
     /// # Errors
@@ -103,9 +105,13 @@ impl Watermark {
 
 #[cfg(test)]
 mod tests {
-    use bson::doc;
+    use bson::{RawDocumentBuf, doc};
 
     use super::*;
+
+    fn parse(stored: &Document) -> Result<Watermark, Unreadable> {
+        Watermark::parse(&RawDocumentBuf::try_from(stored).unwrap())
+    }
 
     fn watermark() -> Watermark {
         let partition = |partition, end, applied| Partition {
@@ -136,13 +142,13 @@ mod tests {
             ..watermark()
         };
         for written in [known, unknown] {
-            assert_eq!(Watermark::parse(&written.to_bson().unwrap()).unwrap(), written);
+            assert_eq!(parse(&written.to_bson().unwrap()).unwrap(), written);
         }
     }
 
     #[test]
     fn is_stored_in_bsons_own_types() {
-        let stored = bson::Document::try_from(watermark().to_bson().unwrap()).unwrap();
+        let stored = watermark().to_bson().unwrap();
         assert_eq!(stored.get_str(field::SHARD).unwrap(), "1/2");
         assert!(stored.get_datetime("at").is_ok() && stored.get_datetime("proven_at").is_ok());
         assert!(stored.get_timestamp(field::PUBLISHED_THROUGH).is_ok());
@@ -153,11 +159,8 @@ mod tests {
 
     #[test]
     fn what_is_damaged_is_refused_and_what_is_new_is_passed_over() {
-        let mut stored = bson::Document::try_from(watermark().to_bson().unwrap()).unwrap();
+        let mut stored = watermark().to_bson().unwrap();
         stored.insert("later", "field");
-        let parse = |document: &bson::Document| {
-            Watermark::parse(&RawDocumentBuf::try_from(document).unwrap())
-        };
         assert_eq!(parse(&stored).unwrap(), watermark_at(&stored));
         stored.remove(field::PUBLISHED_THROUGH);
         let error = parse(&stored).unwrap_err().to_string();
@@ -165,7 +168,7 @@ mod tests {
     }
 
     /// The example, as of the moment that is stored.
-    fn watermark_at(stored: &bson::Document) -> Watermark {
+    fn watermark_at(stored: &Document) -> Watermark {
         let moment = |key| {
             Timestamp::from_millis(stored.get_datetime(key).unwrap().timestamp_millis()).unwrap()
         };

@@ -1,3 +1,5 @@
+use std::str::FromStr;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Request};
@@ -9,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::Id;
 use tokio::time::timeout_at;
+use uuid::Uuid;
 
 use super::ApiError;
 use super::bounds::BodyDeadline;
@@ -34,8 +37,14 @@ pub struct OptionalBody<T>(pub T);
 /// type.
 pub struct Query<T>(pub Page, pub T);
 
+/// Query parameters of a request that is no list, with every rule of their type.
+pub struct Asked<T>(pub T);
+
 /// The `{id}` of the path. A malformed id names nothing: 404.
 pub struct EntityId(pub Id);
+
+/// The `{event_id}` of the path. A malformed id names nothing: 404.
+pub struct EventId(pub Uuid);
 
 impl<S, T> FromRequest<S> for Body<T>
 where
@@ -104,15 +113,44 @@ where
     }
 }
 
+impl<S, T> FromRequestParts<S> for Asked<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Validate<Context = ()>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let (asked, details) = read_query(&query_tree(parts.uri.query().unwrap_or_default()));
+        finish(asked, details).map(Self)
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for EntityId {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(text) = Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| ApiError::NotFound("resource"))?;
-        text.parse().map(Self).map_err(|_| ApiError::NotFound("resource"))
+        named(parts, state, "resource").await.map(Self)
     }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for EventId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        named(parts, state, "event").await.map(Self)
+    }
+}
+
+/// What the path names by an id, if it is one.
+async fn named<S: Send + Sync, T: FromStr>(
+    parts: &mut Parts,
+    state: &S,
+    kind: &'static str,
+) -> Result<T, ApiError> {
+    let text = Path::<String>::from_request_parts(parts, state).await;
+    let id = text.ok().and_then(|Path(text)| text.parse().ok());
+    id.ok_or(ApiError::NotFound(kind))
 }
 
 impl<T: JsonSchema> Described for Body<T> {
@@ -140,6 +178,22 @@ impl<T: JsonSchema> Described for Query<T> {
         let parameters = wanted.into_iter().chain(schemas.query::<Page>());
         parameters.for_each(|parameter| operation.takes(parameter));
         operation.refuses(&ApiError::invalid("limit", "greater than 100"));
+    }
+}
+
+impl<T: JsonSchema> Described for Asked<T> {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        schemas.query::<T>().into_iter().for_each(|parameter| operation.takes(parameter));
+        operation.refuses(&ApiError::invalid("timeout", "greater than 25000"));
+    }
+}
+
+impl Described for EventId {
+    fn describe(operation: &mut Operation, _: &mut Schemas) {
+        operation.takes(json!({ "name": "event_id", "in": "path", "required": true,
+                                "description": "As X-Event-ID named it.",
+                                "schema": { "type": "string", "format": "uuid" } }));
+        operation.refuses(&ApiError::NotFound("event"));
     }
 }
 

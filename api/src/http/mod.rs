@@ -12,9 +12,9 @@ mod precondition;
 mod reading;
 mod respond;
 
-pub use bounds::{Bounds, bound};
+pub use bounds::{AnswerBy, Bounds, bound};
 pub use errors::{ApiError, Details, Envelope};
-pub use extract::{Body, Creation, EntityId, OptionalBody, Query};
+pub use extract::{Asked, Body, Creation, EntityId, EventId, OptionalBody, Query};
 pub use identity::{CallingParty, CallingSupplier, CallingUser, MaybeCallingSupplier};
 pub use listed::Listed;
 pub use observe::observe;

@@ -111,6 +111,18 @@ fn answers() -> Vec<(&'static str, Value)> {
                     "expires_in": 3600, "account_type": "user", "account_id": ID }),
         ),
         (
+            "Timeline",
+            json!({
+                "event_id": "0199a2b3-c4d5-7e6f-8a9b-0c1d2e3f4a5b", "event_type": "order.created",
+                "entity_id": ID, "version": 1, "state": "applied",
+                "committed": { "occurred_at": MOMENT },
+                "published": { "topic": "order", "partition": 4, "before_offset": 1207,
+                               "through": "2026-01-02T03:04:05.000Z" },
+                "applied": { "through": "2026-01-02T03:04:05.000Z" },
+                "refused": null, "as_of": "2026-01-02T03:04:05.731Z",
+            }),
+        ),
+        (
             "Health",
             json!({ "status": "healthy", "dependencies": { "mongodb": { "state": "up" } } }),
         ),

@@ -9,6 +9,7 @@ mod post;
 mod product;
 mod rules;
 mod supplier;
+mod timeline;
 mod user;
 
 pub use login::Login;
@@ -18,4 +19,5 @@ pub use page::{Cursor, ListAll, ListOrders, ListPosts, ListProducts, Page};
 pub use post::{CreatePost, UpdatePost};
 pub use product::{CreateProduct, UpdateProduct};
 pub use supplier::{CreateSupplier, UpdateSupplier};
+pub use timeline::{Goal, WaitForEvent};
 pub use user::{CreateUser, UpdateUser};

@@ -1,6 +1,7 @@
 //! The REST surface, one file a domain. A handler reads the request's parts,
 //! decides, and commits one [`crate::store::Write`].
 
+mod events;
 mod login;
 mod order_steps;
 mod orders;
@@ -45,6 +46,7 @@ pub fn rest(authentication: &Authentication) -> Routes {
         orders::routes,
         order_steps::routes,
         posts::routes,
+        events::routes,
         status::routes,
     ];
     let routes = match authentication {

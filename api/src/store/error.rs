@@ -208,7 +208,7 @@ pub(super) fn is_unavailable(error: &Error) -> bool {
     }
 }
 
-fn server_code(error: &Error) -> Option<(i32, &str)> {
+pub(super) fn server_code(error: &Error) -> Option<(i32, &str)> {
     if let Some(failure) = error.get_custom::<StatementFailed>() {
         return Some((failure.code, &failure.message));
     }

@@ -12,7 +12,9 @@ mod pipeline;
 mod read;
 mod schema;
 mod secrets;
+mod timeline;
 mod transaction;
+mod watermarks;
 mod write;
 
 use std::sync::Arc;
@@ -26,12 +28,14 @@ use mongodb::options::{
 use mongodb::{Client, Collection, Database};
 use shared::event::Domain;
 use shared::process::MongoSettings;
+use shared::watermark;
 
 use crate::metrics::Metrics;
 
 use group::Committing;
 use look_up::LookUp;
 use transaction::Transactions;
+use watermarks::Watermarking;
 
 pub use commit::Attempt;
 pub use credentials::Credentials;
@@ -41,6 +45,8 @@ pub use list::{Listing, Order};
 pub use once::{IdempotencyKey, Once, Remembered};
 pub use pipeline::{COUNTED, Division, PACE_MILLIS, Pace, Pipeline, Waiting, earliest};
 pub use secrets::{BankingInfo, NoSecrets, SupplierSecrets, UserSecrets};
+pub use timeline::{Recorded, Standing};
+pub use watermarks::Watermarks;
 pub use write::{Cause, Committed, Write};
 
 /// The documents and their outbox. Cheap to clone.
@@ -50,6 +56,7 @@ pub struct Store {
     database: Database,
     committing: Committing,
     look_ups: [LookUp; Domain::ALL.len()],
+    watermarking: Watermarking,
     timeout: Duration,
     metrics: Metrics,
     /// Set once the unique indexes stand: no write may slip in before them.
@@ -84,6 +91,7 @@ impl Store {
             Domain::ALL.map(|domain| LookUp::start(from_primary(&database, domain.collection())));
         Ok(Self {
             look_ups,
+            watermarking: Watermarking::new(from_primary(&database, watermark::COLLECTION)),
             committing: Committing::start(transactions, groups, timeout, metrics.clone()),
             client,
             database,

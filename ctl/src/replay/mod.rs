@@ -9,11 +9,10 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use rdkafka::error::KafkaError;
-use shared::process::{KafkaSettings, MongoSettings, MysqlSettings};
+use shared::process::{GroupSettings, KafkaSettings, MongoSettings, MysqlSettings};
 
 use self::documents::Rebuild;
 use crate::servers;
-use crate::settings::GroupSettings;
 use crate::terminal::Terminal;
 
 /// Rebuild MySQL from MongoDB or from the topics.

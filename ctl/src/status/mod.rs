@@ -16,11 +16,11 @@ use std::time::Duration;
 use clap::Args;
 use mongodb::options::ClientOptions;
 use shared::event::Domain;
-use shared::process::{KafkaSettings, MongoSettings, MysqlSettings};
+use shared::process::{GroupSettings, KafkaSettings, MongoSettings, MysqlSettings};
 
 use self::report::{DomainStatus, ServerStatus, Status};
 use crate::servers;
-use crate::settings::{ApiSettings, GroupSettings};
+use crate::settings::ApiSettings;
 
 /// Show documents, events, rows and lag, and who answers.
 ///

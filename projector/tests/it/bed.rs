@@ -42,7 +42,7 @@ impl Bed {
     /// The ids of the projectors that the brokers count as members.
     pub async fn group_members(&self) -> Vec<String> {
         let servers = self.config.kafka.kafka_bootstrap_servers.clone();
-        let group = self.config.kafka_group_id.clone();
+        let group = self.config.group.kafka_group_id.clone();
         let asking = tokio::task::spawn_blocking(move || {
             let client: BaseConsumer =
                 ClientConfig::new().set("bootstrap.servers", servers).create().unwrap();

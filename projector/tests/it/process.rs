@@ -26,7 +26,7 @@ impl Process {
         let mysql = &config.mysql;
         let child = Command::new(env!("CARGO_BIN_EXE_projector"))
             .env("KAFKA_TOPIC_PREFIX", &config.kafka.kafka_topic_prefix)
-            .env("KAFKA_GROUP_ID", &config.kafka_group_id)
+            .env("KAFKA_GROUP_ID", &config.group.kafka_group_id)
             // The shortest that brokers allow by default.
             .env("KAFKA_SESSION_TIMEOUT_MS", "6000")
             .env("MYSQL_PORT", mysql.mysql_port.to_string())

@@ -9,6 +9,10 @@ use std::str::FromStr;
 pub use envelope::{Envelope, deletion_data, header};
 pub use partition::partition_of;
 
+/// The topic of the records that the projector can never apply, before the cluster's
+/// prefix.
+pub const DEAD_LETTER_TOPIC: &str = "dead-letter";
+
 /// One of the five aggregates; each has a topic, a collection and a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Domain {

@@ -11,6 +11,8 @@ mod telemetry;
 pub use health::{Dependency, DependencyState, Health};
 pub use ops::{ops_router, serve_ops};
 pub use retry::{Failure, Interrupted, RetryPolicy, retry};
-pub use settings::{KafkaSettings, LogFormat, LogSettings, MongoSettings, MysqlSettings, MysqlTls};
+pub use settings::{
+    GroupSettings, KafkaSettings, LogFormat, LogSettings, MongoSettings, MysqlSettings, MysqlTls,
+};
 pub use shutdown::{Shutdown, shutdown_on_signal};
 pub use telemetry::start_telemetry;

@@ -81,6 +81,13 @@ impl KafkaSettings {
     }
 }
 
+#[derive(Debug, Clone, Args)]
+pub struct GroupSettings {
+    /// Consumer group of the projector: its instances share the partitions.
+    #[arg(long, env = "KAFKA_GROUP_ID", default_value = "mysql-analytics", help_heading = "Kafka")]
+    pub kafka_group_id: String,
+}
+
 #[derive(Clone, Args)]
 pub struct MysqlSettings {
     #[arg(long, env = "MYSQL_HOST", default_value = "127.0.0.1", help_heading = "MySQL")]

@@ -1,0 +1,119 @@
+//! The relay's watermarks, and one reader of them for all who wait.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use mongodb::Collection;
+use mongodb::bson::{RawDocumentBuf, Timestamp as ClusterTime, doc};
+use shared::process::RetryPolicy;
+use shared::watermark::Watermark;
+use tokio::sync::watch;
+
+use super::Store;
+use crate::http::ApiError;
+
+/// How often the watermarks are read while somebody waits: half as long as the relay's
+/// shortest time between two.
+const EVERY: Duration = Duration::from_millis(25);
+
+/// What the shards say, former divisions' included.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Watermarks(Vec<Watermark>);
+
+impl Watermarks {
+    /// The one that knows most of what is published of this entity's shard. A shard of a
+    /// former division says less than one of today's, but nothing untrue.
+    pub fn published(&self, entity_id: &str) -> Option<&Watermark> {
+        let concerned = self.0.iter().filter(|watermark| watermark.concerns(entity_id));
+        concerned.max_by_key(|watermark| watermark.published_through)
+    }
+
+    /// The one that knows most of what is applied, and up to when that is.
+    pub fn applied(&self, entity_id: &str) -> Option<(&Watermark, ClusterTime)> {
+        let concerned = self.0.iter().filter(|watermark| watermark.concerns(entity_id));
+        let known = concerned.filter_map(|it| it.applied_through.map(|through| (it, through)));
+        known.max_by_key(|(_, through)| *through)
+    }
+}
+
+/// Reads the watermarks again and again, as long as somebody waits. Cheap to clone.
+#[derive(Clone)]
+pub struct Watermarking {
+    collection: Collection<RawDocumentBuf>,
+    /// The reader's, while it runs.
+    reader: Arc<Mutex<Option<watch::Sender<Watermarks>>>>,
+}
+
+impl Watermarking {
+    pub(super) fn new(collection: Collection<RawDocumentBuf>) -> Self {
+        Self { collection, reader: Arc::default() }
+    }
+
+    async fn read(&self) -> mongodb::error::Result<Watermarks> {
+        let stored: Vec<_> = self.collection.find(doc! {}).await?.try_collect().await?;
+        let parsed = stored.iter().filter_map(|stored| {
+            let parsed = Watermark::parse(stored);
+            parsed.inspect_err(|error| tracing::debug!(%error, "passed over")).ok()
+        });
+        Ok(Watermarks(parsed.collect()))
+    }
+
+    /// Told of every change from now on. Who asks first starts the reader, which ends when
+    /// the last one has stopped listening.
+    fn listen(&self) -> watch::Receiver<Watermarks> {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = reader.as_ref() {
+            return sender.subscribe();
+        }
+        let (sender, receiver) = watch::channel(Watermarks::default());
+        *reader = Some(sender.clone());
+        tokio::spawn(self.clone().report(sender));
+        receiver
+    }
+
+    async fn report(self, sender: watch::Sender<Watermarks>) {
+        let mut waits = RetryPolicy { initial: EVERY, max: Duration::from_secs(1) }.waits();
+        while !self.is_over(&sender) {
+            let wait = match self.read().await {
+                Ok(read) => {
+                    sender.send_if_modified(|known| {
+                        let changed = *known != read;
+                        *known = read;
+                        changed
+                    });
+                    EVERY
+                }
+                Err(error) => {
+                    // Whether MongoDB is there is said by whoever watches it.
+                    tracing::debug!(%error, "watermarks not read");
+                    waits.next().unwrap_or(EVERY)
+                }
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Nobody listens any more; whoever comes next starts another reader.
+    fn is_over(&self, sender: &watch::Sender<Watermarks>) -> bool {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let over = sender.receiver_count() == 0;
+        if over {
+            *reader = None;
+        }
+        over
+    }
+}
+
+impl Store {
+    /// # Errors
+    /// Where MongoDB is away.
+    pub async fn watermarks(&self) -> Result<Watermarks, ApiError> {
+        self.in_time(async { Ok(self.watermarking.read().await?) }).await
+    }
+
+    /// Told of every change of the watermarks from now on.
+    pub fn watermark_changes(&self) -> watch::Receiver<Watermarks> {
+        self.watermarking.listen()
+    }
+}

@@ -1,0 +1,102 @@
+//! What the projector's consumer group has committed, and how many dead letters there
+//! are: asked of Kafka without joining the group.
+
+use std::time::Duration;
+
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use shared::event::DEAD_LETTER_TOPIC;
+
+use crate::Relay;
+use crate::kafka::{Client, Watch, reader_config};
+use crate::landing::{Ends, Place};
+
+const CALL: Duration = Duration::from_secs(5);
+
+/// The group, seen from outside. Its calls block, so they run off the async threads.
+pub struct Group {
+    consumer: Client<BaseConsumer<Watch>>,
+    dead_letters: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum GroupError {
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    #[error("a bug: {0}")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+impl Group {
+    /// Connects to nobody yet.
+    ///
+    /// # Errors
+    /// Where librdkafka refuses a setting.
+    pub fn new(relay: &Relay, watch: Watch) -> Result<Self, GroupError> {
+        let mut settings = reader_config(&relay.config);
+        settings.set("group.id", &relay.config.group.kafka_group_id);
+        let consumer = BaseConsumer::from_config_and_context(&settings, watch)?;
+        let dead_letters = relay.config.kafka.topic(DEAD_LETTER_TOPIC);
+        Ok(Self { consumer: Client::new(consumer), dead_letters })
+    }
+
+    /// The offsets that the group has committed; a partition where it has none is left out.
+    ///
+    /// # Errors
+    /// Where Kafka is away, or the account may not see the group.
+    pub async fn committed(&self, places: Vec<Place>) -> Result<Ends, GroupError> {
+        self.ask(move |consumer| committed(consumer, &places)).await
+    }
+
+    /// `None` where there is no such topic.
+    ///
+    /// # Errors
+    /// As [`Self::committed`].
+    pub async fn dead_letters(&self) -> Result<Option<i64>, GroupError> {
+        let topic = self.dead_letters.clone();
+        self.ask(move |consumer| records(consumer, &topic)).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&BaseConsumer<Watch>) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, GroupError> {
+        let consumer = self.consumer.shared();
+        let asking = tokio::task::spawn_blocking(move || {
+            // Nothing is ever assigned: only what librdkafka reports of itself is served.
+            consumer.poll(Duration::ZERO);
+            question(&consumer)
+        });
+        Ok(asking.await??)
+    }
+}
+
+fn committed(consumer: &BaseConsumer<Watch>, places: &[Place]) -> Result<Ends, KafkaError> {
+    let mut wanted = TopicPartitionList::with_capacity(places.len());
+    for place in places {
+        wanted.add_partition(&place.topic, place.partition);
+    }
+    let answer = consumer.committed_offsets(wanted, CALL)?;
+    let mut committed = Ends::new();
+    for element in answer.elements() {
+        element.error()?;
+        if let Offset::Offset(offset) = element.offset() {
+            let place = Place { topic: element.topic().to_owned(), partition: element.partition() };
+            committed.insert(place, offset);
+        }
+    }
+    Ok(committed)
+}
+
+fn records(consumer: &BaseConsumer<Watch>, topic: &str) -> Result<Option<i64>, KafkaError> {
+    let metadata = consumer.fetch_metadata(Some(topic), CALL)?;
+    let partitions: Vec<_> = metadata.topics().iter().flat_map(|it| it.partitions()).collect();
+    let mut records = None;
+    for partition in partitions {
+        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), CALL)?;
+        records = Some(records.unwrap_or(0) + high - low);
+    }
+    Ok(records)
+}
