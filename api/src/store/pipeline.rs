@@ -9,17 +9,15 @@ use std::collections::BTreeMap;
 use futures::future::try_join_all;
 use futures::{TryStreamExt, try_join};
 use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, doc};
-use mongodb::error::{Error, Result};
+use mongodb::error::Result;
+use shared::Timestamp;
 use shared::event::Domain;
 use shared::outbox::{self, binary};
-use shared::watermark::{self, Watermark};
-use shared::{Shard, Timestamp};
+use shared::watermark::Watermark;
 use uuid::Uuid;
 
-use super::Store;
+use super::{Division, Store};
 
-/// What the relay will never publish, with the reason.
-const DEAD_EVENTS: &str = "outbox_dead";
 /// Events that are looked at to know how fast they come.
 const SAMPLE: i32 = 2_000;
 /// Waiting events that are counted; beyond it is "so many or more".
@@ -62,22 +60,18 @@ pub struct Waiting {
     pub oldest: Option<Timestamp>,
 }
 
-/// What the relay's shards report, by their names and in their order; `None` of one that
-/// has not reported yet. Empty where nobody ever has.
-pub type Division = Vec<(String, Option<Watermark>)>;
-
 impl Store {
     /// # Errors
-    /// Where MongoDB is away, or a watermark is damaged.
+    /// Where MongoDB is away.
     pub async fn pipeline(&self, now: Timestamp) -> Result<Pipeline> {
-        let watermarks = self.watermarks().await?;
+        let watermarks = self.watermarking.read().await?.division();
         let proven = earliest(&watermarks, |watermark| watermark.proven_at);
         let unapplied = first_unapplied(&watermarks);
         let documents = try_join_all(Domain::ALL.map(|domain| self.size(domain.collection())));
         let (documents, records, dead_events, pace, waiting, oldest_unapplied) = try_join!(
             documents,
             self.size(outbox::COLLECTION),
-            self.size(DEAD_EVENTS),
+            self.size(outbox::DEAD_COLLECTION),
             self.pace(now),
             self.waiting_since(proven),
             self.first_event_since(unapplied),
@@ -97,13 +91,6 @@ impl Store {
     /// The server's own count: free, and exact but after a crash of mongod.
     async fn size(&self, collection: &str) -> Result<u64> {
         self.typed::<RawDocumentBuf>(collection).estimated_document_count().await
-    }
-
-    async fn watermarks(&self) -> Result<Division> {
-        let stored = self.typed::<RawDocumentBuf>(watermark::COLLECTION).find(doc! {}).await?;
-        let stored: Vec<RawDocumentBuf> = stored.try_collect().await?;
-        let parsed = stored.iter().map(|raw| Watermark::parse(raw).map_err(Error::custom));
-        Ok(division(parsed.collect::<Result<_>>()?))
     }
 
     async fn pace(&self, now: Timestamp) -> Result<Pace> {
@@ -165,20 +152,6 @@ impl Store {
         let outbox = self.typed::<RawDocumentBuf>(outbox::COLLECTION);
         outbox.aggregate(stages).await?.try_next().await
     }
-}
-
-/// The shards of the newest report's division: what a former division left says nothing
-/// of now.
-fn division(watermarks: Vec<Watermark>) -> Division {
-    let newest = watermarks.iter().max_by_key(|watermark| watermark.at);
-    let shards = newest.and_then(|watermark| watermark.shard.parse::<Shard>().ok());
-    let mut by_name: BTreeMap<String, Watermark> =
-        watermarks.into_iter().map(|watermark| (watermark.shard.clone(), watermark)).collect();
-    let Some(count) = shards.map(Shard::count) else {
-        return Vec::new();
-    };
-    let names = (0..count).map(|index| format!("{index}/{count}"));
-    names.map(|name| (name.clone(), by_name.remove(&name))).collect()
 }
 
 /// The earliest of what all shards say; `None` where one does not say it.
