@@ -152,23 +152,26 @@ fn topics(division: &Division) -> Option<Vec<Topic>> {
         known.end = known.end.max(partition.end);
         known.applied = known.applied.max(partition.applied);
     }
+    // The projector begins at the beginning: where its group has ever committed anything, a
+    // partition without an offset is one that it has not come to.
+    let group_is_known = partitions.values().any(|partition| partition.applied.is_some());
+    let applied = |partition: &Partition| {
+        let known = group_is_known || partition.end == 0;
+        let applied = partition.applied.or(known.then_some(0));
+        // Behind the last event lies the marker of its transaction, which counts for nothing.
+        applied.map(|offset| offset.min(partition.end))
+    };
     let topic = |domain: Domain| {
         let ours: Vec<&Partition> =
             partitions.iter().filter(|(at, _)| at.0 == domain).map(|(_, found)| found).collect();
         let known = !ours.is_empty();
-        Topic {
-            topic: domain.topic(),
-            end: known.then(|| ours.iter().map(|partition| partition.end).sum()),
-            applied: known.then(|| ours.iter().map(|it| applied(it)).sum()).flatten(),
-            to_go: known.then(|| ours.iter().map(|it| it.behind()).sum()).flatten(),
-        }
+        let end: Option<i64> = known.then(|| ours.iter().map(|partition| partition.end).sum());
+        let applied: Option<i64> =
+            known.then(|| ours.iter().map(|partition| applied(partition)).sum()).flatten();
+        let to_go = end.zip(applied).map(|(end, applied)| end - applied);
+        Topic { topic: domain.topic(), end, applied, to_go }
     };
     Some(Domain::ALL.into_iter().map(topic).collect())
-}
-
-/// Where nothing is, nothing is left to apply.
-fn applied(partition: &Partition) -> Option<i64> {
-    partition.applied.or((partition.end == 0).then_some(0))
 }
 
 fn lag(oldest: Option<Timestamp>, now: Timestamp) -> f64 {

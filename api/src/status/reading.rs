@@ -111,10 +111,11 @@ pub struct Topic {
     /// Offset after the last event, over all partitions. The markers that end Kafka's
     /// transactions have offsets, too: it is no number of events.
     pub end: Option<i64>,
-    /// Offset that the projector has reached, over all partitions.
+    /// Offset that the projector has reached, over all partitions; null where its group has
+    /// never committed one.
     pub applied: Option<i64>,
-    /// Offsets that it has still to apply: 0 where it has applied all.
-    pub to_go: Option<u64>,
+    /// Offsets between the two: no more events than that, and 0 where all are applied.
+    pub to_go: Option<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
