@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
 use futures::{TryStreamExt, try_join};
-use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, doc};
+use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, Timestamp as ClusterTime, doc};
 use mongodb::error::Result;
 use shared::Timestamp;
 use shared::event::Domain;
-use shared::outbox::{self, binary};
+use shared::outbox::{self, binary, field};
 use shared::watermark::Watermark;
 use uuid::Uuid;
 
@@ -22,6 +22,8 @@ use super::{Division, Store};
 const SAMPLE: i32 = 2_000;
 /// Waiting events that are counted; beyond it is "so many or more".
 pub const COUNTED: u64 = 10_000;
+/// Seconds that the clocks of an api and of MongoDB may differ.
+const CLOCKS_DIFFER: i64 = 1;
 /// A pace is that of so many last milliseconds.
 pub const PACE_MILLIS: i64 = 10_000;
 
@@ -74,7 +76,7 @@ impl Store {
             self.size(outbox::DEAD_COLLECTION),
             self.pace(now),
             self.waiting_since(proven),
-            self.first_event_since(unapplied),
+            self.first_inserted_after(unapplied),
         )?;
         let names = Domain::ALL.map(Domain::collection);
         Ok(Pipeline {
@@ -129,14 +131,19 @@ impl Store {
         })))
     }
 
-    async fn first_event_since(&self, moment: Option<Timestamp>) -> Result<Option<Timestamp>> {
+    /// When the first event occurred that was inserted after this moment of MongoDB's clock.
+    /// Ids carry the api's clock: they tell where to begin to look, no more.
+    async fn first_inserted_after(&self, moment: Option<ClusterTime>) -> Result<Option<Timestamp>> {
         let Some(moment) = moment else {
             return Ok(None);
         };
+        let begin = Timestamp::from_millis((i64::from(moment.time) - CLOCKS_DIFFER) * 1000);
         let found = self
             .in_outbox([
-                doc! { "$match": { "_id": { "$gte": first_id(moment) } } },
+                doc! { "$match": { "_id": { "$gte": begin.map(first_id) } } },
                 doc! { "$sort": { "_id": 1 } },
+                doc! { "$limit": i64::try_from(COUNTED).unwrap_or(i64::MAX) },
+                doc! { "$match": { field::INSERTED_AT: { "$gt": moment } } },
                 doc! { "$limit": 1 },
                 doc! { "$project": { "_id": 1 } },
             ])
@@ -163,12 +170,12 @@ pub fn earliest<T: Ord>(division: &Division, says: impl Fn(&Watermark) -> Option
 
 /// The moment after which events may be in Kafka and not in MySQL; `None` where all that
 /// is published is applied, or nobody knows.
-fn first_unapplied(division: &Division) -> Option<Timestamp> {
+fn first_unapplied(division: &Division) -> Option<ClusterTime> {
     let reports = division.iter().filter_map(|(_, watermark)| watermark.as_ref());
     let behind = reports.filter_map(|watermark| {
         watermark.applied_through.filter(|applied| *applied < watermark.published_through)
     });
-    behind.min().and_then(|applied| Timestamp::from_millis(i64::from(applied.time) * 1000))
+    behind.min()
 }
 
 fn millis_before(moment: Timestamp, millis: i64) -> Timestamp {

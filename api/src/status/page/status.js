@@ -33,10 +33,6 @@ function whole(value) {
   return known(value) ? Math.round(value).toLocaleString("en-GB") : DASH;
 }
 
-function count(value, word) {
-  return known(value) ? `${whole(value)} ${word}${value === 1 ? "" : "s"}` : `${word}s unknown`;
-}
-
 function rate(value) {
   if (!known(value)) return DASH;
   return value < 10 ? value.toFixed(1) : whole(value);
@@ -76,7 +72,7 @@ function sample(reading) {
     end: sum(reading.topics, "end"),
     applied: sum(reading.topics, "applied"),
     relay: reading.relay.lag_seconds,
-    projector: reading.projector.lag_seconds,
+    projector: reading.projector.own_lag_seconds,
   };
 }
 
@@ -264,13 +260,16 @@ function figures(reading) {
   write("waiting", whole(outbox && outbox.waiting) + more);
   write("held", whole(outbox && outbox.records));
   write("published", whole(sum(topics, "end")));
-  write("topic-count", topics ? `in ${count(topics.length, "topic")}` : "topics unknown");
-  write("behind", whole(sum(topics, "to_go")));
+  const old = relay.state === "silent" ? `, as reported ${ago(age(reading, relay.reported_at))}` : "";
+  write("topic-count", topics ? `in ${topics.length} topics${old}` : "topics unknown");
+  // Of a projector that nobody tells of, what stands in the table is what it was.
+  write("behind", projector.state === "unknown" ? DASH : whole(sum(topics, "to_go")));
+  write("topics-as-of", old ? `The last three columns were ${old.slice(5)}. ` : "");
   write("applied-age", ago(projector.lag_seconds));
   write("lag-relay", duration(relay.lag_seconds));
   write("lag-projector", duration(projector.own_lag_seconds));
 
-  hop("hop-api", reading.mongodb, reading.mongodb === "ok" ? "writing" : undefined);
+  hop("hop-api", reading.mongodb, reading.mongodb === "ok" ? "ready" : undefined);
   hop("hop-relay", relay.state);
   hop("hop-projector", projector.state);
   refused("dead-events", outbox ? outbox.dead : null);
@@ -296,7 +295,7 @@ function curves() {
   write("peak-waiting", whole(peak));
   curve("spark-relay", "relay", "Kafka behind MongoDB", duration);
   curve("spark-published", "published", "Offsets published", perSecond("offsets"));
-  curve("spark-projector", "projector", "MySQL behind MongoDB", duration);
+  curve("spark-projector", "projector", "MySQL behind Kafka", duration);
   curve("spark-applied", "arrived", "Offsets applied", perSecond("offsets"));
   const now = history[history.length - 1];
   write("rate-published", rate(now.published));
