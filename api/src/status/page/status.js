@@ -318,6 +318,8 @@ function lost(problem) {
   remember(nothing());
   document.body.classList.add("stale");
   ["hop-api", "hop-relay", "hop-projector"].forEach((id) => hop(id, "unknown"));
+  ["dead-events", "dead-letters"].forEach((id) => mark(element(id), "unknown"));
+  ["lag-relay", "lag-projector"].forEach((id) => write(id, DASH));
   const since = shown.at ? `The figures below are of ${clock(shown.at)}.` : "";
   say("unknown", ["Unknown: the api does not answer", `${problem} ${since}`.trim(), "Look: does an api run? Runbook: ApiMissing."]);
   curves();
