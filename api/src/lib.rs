@@ -18,6 +18,7 @@ mod password;
 mod requests;
 mod routes;
 mod server;
+mod status;
 pub mod store;
 
 pub use auth::AuthMode;

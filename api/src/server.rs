@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::openapi::pages;
 use crate::password::PasswordHashing;
 use crate::routes::{self, App};
+use crate::status::{self, Latest};
 use crate::store::Store;
 
 /// The largest request body, in bytes.
@@ -58,8 +59,10 @@ pub async fn run(
     tracing::info!(address = %listener.local_addr()?, database = config.mongodb.database_name,
                    "serving REST");
     let watch = tokio::spawn(watch_mongodb(store.clone(), mongodb, shutdown.clone()));
+    let status = status::router(Latest::of(store.clone()));
     let app = App { store, passwords, health: health.clone(), authentication };
-    let ops = ops_router(health.clone(), registry).method_not_allowed_fallback(method_not_allowed);
+    let ops = ops_router(health.clone(), registry).merge(status);
+    let ops = ops.method_not_allowed_fallback(method_not_allowed);
     let mut app = router(app, metrics, &config).merge(ops);
     for protection in protections() {
         app = app.layer(protection);

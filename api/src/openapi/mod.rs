@@ -22,6 +22,7 @@ pub use schemas::Schemas;
 
 use crate::auth::{AccountKind, AuthMode};
 use crate::http::Envelope;
+use crate::status::Reading;
 use operation::Refused;
 
 const BEARER: &str = "bearer";
@@ -48,7 +49,11 @@ const HEADERS: [(&str, &str, &str); 9] = [
     ),
     ("Retry-After", "Seconds to wait before the next attempt.", "1"),
     ("WWW-Authenticate", "What a token would help against.", "Bearer"),
-    ("Cache-Control", "`no-store`: the answer is a secret.", "no-store"),
+    (
+        "Cache-Control",
+        "`no-store`: keep it nowhere; `no-cache`: ask before you show it again.",
+        "no-store",
+    ),
     ("Allow", "The methods that this path has.", "GET, POST"),
 ];
 
@@ -61,7 +66,7 @@ fn headers(names: &[&str]) -> Value {
 
 fn document(mode: AuthMode, operations: Vec<Operation>, mut schemas: Schemas) -> Value {
     let envelope = schemas.answer::<Envelope>();
-    let mut paths = operational();
+    let mut paths = operational(&mut schemas);
     let mut refusals = Map::new();
     for operation in operations {
         let path = paths.entry(operation.path).or_insert_with(|| {
@@ -95,23 +100,51 @@ fn document(mode: AuthMode, operations: Vec<Operation>, mut schemas: Schemas) ->
     document
 }
 
-/// What every process of ours serves, for those who run it.
-fn operational() -> Map<String, Value> {
+/// What is there for those who run it: what every process of ours serves, and the page that
+/// shows the whole pipeline.
+fn operational(schemas: &mut Schemas) -> Map<String, Value> {
+    let plain = |media_type: &str| json!({ media_type: {} });
+    let reading = json!({ "application/json": { "schema": schemas.answer::<Reading>() } });
+    let not_kept = json!({ "Cache-Control": { "$ref": "#/components/headers/Cache-Control" } });
     let pages = [
-        ("/live", "200 as long as the process can answer", "text/plain", false),
-        ("/ready", "Whether it can do its work now: 503 where not", "application/json", true),
-        ("/metrics", "In the Prometheus text format", "text/plain", false),
+        ("/live", "200 as long as the process can answer", plain("text/plain"), None, false),
+        (
+            "/ready",
+            "Whether it can do its work: 503 where not",
+            plain("application/json"),
+            None,
+            true,
+        ),
+        ("/metrics", "In the Prometheus text format", plain("text/plain"), None, false),
+        (
+            "/status",
+            "The whole pipeline, live, as a page",
+            plain("text/html"),
+            Some(&not_kept),
+            false,
+        ),
+        (
+            "/status.json",
+            "What the page shows, read at most twice a second",
+            reading,
+            Some(&not_kept),
+            false,
+        ),
     ];
-    let path = |(path, summary, media_type, may_fail): (&str, &str, &str, bool)| {
-        let content = json!({ "description": "OK", "content": { media_type: {} } });
-        let mut responses = json!({ "200": content });
-        if may_fail {
-            responses["503"] = content;
-        }
-        let get = json!({ "operationId": format!("get{}", path.replace('/', "_")),
+    let path =
+        |(path, summary, content, headers, may_fail): (&str, &str, Value, Option<&Value>, bool)| {
+            let mut answer = json!({ "description": "OK", "content": content });
+            if let Some(headers) = headers {
+                answer["headers"] = headers.clone();
+            }
+            let mut responses = json!({ "200": answer });
+            if may_fail {
+                responses["503"] = answer;
+            }
+            let get = json!({ "operationId": format!("get{}", path.replace(['/', '.'], "_")),
                           "summary": summary, "tags": ["status"], "responses": responses });
-        (path.to_owned(), json!({ "get": get }))
-    };
+            (path.to_owned(), json!({ "get": get }))
+        };
     pages.map(path).into_iter().collect()
 }
 

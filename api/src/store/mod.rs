@@ -8,6 +8,7 @@ mod group;
 mod list;
 mod look_up;
 mod once;
+mod pipeline;
 mod read;
 mod schema;
 mod secrets;
@@ -42,9 +43,10 @@ pub use error::{CommitError, Constraint};
 pub use group::GroupLimits;
 pub use list::{Listing, Order};
 pub use once::{IdempotencyKey, Once, Remembered};
+pub use pipeline::{COUNTED, PACE_MILLIS, Pace, Pipeline, Waiting, earliest};
 pub use secrets::{BankingInfo, NoSecrets, SupplierSecrets, UserSecrets};
 pub use timeline::{Recorded, Standing};
-pub use watermarks::Watermarks;
+pub use watermarks::{Division, Watermarks};
 pub use write::{Cause, Committed, Write};
 
 /// The documents and their outbox. Cheap to clone.

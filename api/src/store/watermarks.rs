@@ -1,11 +1,13 @@
 //! The relay's watermarks, and one reader of them for all who wait.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::TryStreamExt;
 use mongodb::Collection;
 use mongodb::bson::{RawDocumentBuf, Timestamp as ClusterTime, doc};
+use shared::Shard;
 use shared::process::RetryPolicy;
 use shared::watermark::Watermark;
 use tokio::sync::watch;
@@ -21,7 +23,25 @@ const EVERY: Duration = Duration::from_millis(25);
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Watermarks(Vec<Watermark>);
 
+/// What the relay's shards report, by their names and in their order; `None` of one that
+/// has not reported yet. Empty where nobody ever has.
+pub type Division = Vec<(String, Option<Watermark>)>;
+
 impl Watermarks {
+    /// The shards of the newest report's division: what a former one left says nothing of
+    /// now.
+    pub fn division(self) -> Division {
+        let newest = self.0.iter().max_by_key(|watermark| watermark.at);
+        let newest = newest.and_then(|watermark| watermark.shard.parse::<Shard>().ok());
+        let Some(count) = newest.map(Shard::count) else {
+            return Vec::new();
+        };
+        let mut by_name: BTreeMap<String, Watermark> =
+            self.0.into_iter().map(|watermark| (watermark.shard.clone(), watermark)).collect();
+        let names = (0..count).map(|index| format!("{index}/{count}"));
+        names.map(|name| (name.clone(), by_name.remove(&name))).collect()
+    }
+
     /// The one that knows most of what is published of this entity's shard. A shard of a
     /// former division says less than one of today's, but nothing untrue.
     pub fn published(&self, entity_id: &str) -> Option<&Watermark> {
@@ -50,7 +70,7 @@ impl Watermarking {
         Self { collection, reader: Arc::default() }
     }
 
-    async fn read(&self) -> mongodb::error::Result<Watermarks> {
+    pub(super) async fn read(&self) -> mongodb::error::Result<Watermarks> {
         let stored: Vec<_> = self.collection.find(doc! {}).await?.try_collect().await?;
         let parsed = stored.iter().filter_map(|stored| {
             let parsed = Watermark::parse(stored);

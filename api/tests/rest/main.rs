@@ -47,6 +47,7 @@ mod reads;
 mod refusals;
 mod smallest;
 mod states;
+mod status;
 mod suppliers;
 mod surface;
 mod timeline;

@@ -17,6 +17,7 @@ pub struct Proxy {
     address: SocketAddr,
     open: watch::Sender<bool>,
     withholds: Arc<AtomicBool>,
+    stalls: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -25,13 +26,14 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let (open, way) = watch::channel(true);
         let withholds = Arc::new(AtomicBool::new(false));
-        let withheld = withholds.clone();
+        let stalls = Arc::new(AtomicBool::new(false));
+        let (withheld, stalled) = (withholds.clone(), stalls.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(client, way.clone(), withheld.clone()));
+                tokio::spawn(forward(client, way.clone(), withheld.clone(), stalled.clone()));
             }
         });
-        Self { address, open, withholds }
+        Self { address, open, withholds, stalls }
     }
 
     /// Direct, or the driver would find its own way past us.
@@ -49,7 +51,13 @@ impl Proxy {
         self.withholds.store(true, Ordering::SeqCst);
     }
 
+    /// From now on MongoDB hears everything and is heard no more; connections stay.
+    pub fn stall(&self) {
+        self.stalls.store(true, Ordering::SeqCst);
+    }
+
     pub fn mend(&self) {
+        self.stalls.store(false, Ordering::SeqCst);
         self.open.send_replace(true);
     }
 }
@@ -58,6 +66,7 @@ async fn forward(
     mut client: TcpStream,
     mut way: watch::Receiver<bool>,
     withholds: Arc<AtomicBool>,
+    stalls: Arc<AtomicBool>,
 ) {
     let url = mongodb_url();
     let server = url.trim_start_matches("mongodb://").split('/').next().unwrap().to_owned();
@@ -71,7 +80,9 @@ async fn forward(
         }
         true
     });
-    let down = pass(&mut from_server, &mut to_client, |_| !withheld.load(Ordering::SeqCst));
+    let down = pass(&mut from_server, &mut to_client, |_| {
+        !withheld.load(Ordering::SeqCst) && !stalls.load(Ordering::SeqCst)
+    });
     tokio::select! {
         _ = way.wait_for(|open| !open) => {}
         () = up => {}

@@ -1,6 +1,6 @@
 //! Every path of the contract with the methods it takes.
 
-pub const PATHS: [(&str, &str); 27] = [
+pub const PATHS: [(&str, &str); 29] = [
     ("/", "GET"),
     ("/health", "GET"),
     ("/users", "GET POST"),
@@ -28,6 +28,8 @@ pub const PATHS: [(&str, &str); 27] = [
     ("/live", "GET"),
     ("/ready", "GET"),
     ("/metrics", "GET"),
+    ("/status", "GET"),
+    ("/status.json", "GET"),
 ];
 
 /// Each method on each path.

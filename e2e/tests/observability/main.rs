@@ -8,3 +8,4 @@ mod exported;
 mod manifests;
 mod project;
 mod prometheus;
+mod status;
