@@ -24,6 +24,7 @@ mod proxy;
 mod relay_alone;
 mod rows;
 mod servers;
+mod used;
 mod wait;
 
 pub use api_alone::ApiAlone;
@@ -32,7 +33,8 @@ pub use event_log::{Event, EventLog, each_record};
 pub use pipeline::Pipeline;
 pub use process::{Process, binary};
 pub use projector_alone::{ProjectorAlone, assigned_at};
-pub use relay_alone::{RelayAlone, Used};
+pub use relay_alone::RelayAlone;
 pub use rows::{Row, Rows};
 pub use servers::Servers;
+pub use used::Used;
 pub use wait::eventually;

@@ -9,9 +9,6 @@ use tokio::process::{Child, Command};
 
 use crate::{Used, eventually};
 
-/// The unit of /proc/PID/stat on every Linux.
-const TICK: Duration = Duration::from_millis(10);
-
 /// One of our binaries, running. Killed (-9) when dropped.
 pub struct Process {
     name: String,
@@ -92,16 +89,7 @@ impl Process {
 
     /// What it has used since it was started or restarted.
     pub fn used(&self) -> Used {
-        let pid = self.child.id().expect("it runs");
-        let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}"));
-        let (stat, status) = (read("stat").expect("it runs"), read("status").expect("it runs"));
-        // User and system time, fields 14 and 15: the name in field 2 may hold spaces.
-        let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
-        let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u32>());
-        let ticks: u32 = ticks.map(|ticks| ticks.expect("clock ticks")).sum();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let peak = peak.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        Used { cpu: TICK * ticks, peak_memory: peak.expect("its memory is known") * 1024 }
+        Used::by(&self.child.id().expect("it runs").to_string())
     }
 
     /// All that it has said so far.

@@ -4,20 +4,12 @@ use std::time::Duration;
 use shared::event::Domain;
 
 use crate::pipeline::{free, logs, unique};
-use crate::{Process, Servers, eventually};
+use crate::{Process, Servers, Used, eventually};
 
 /// The relay without the rest of the pipeline, on a database and topics of its own.
 pub struct RelayAlone {
     process: Process,
     environment: BTreeMap<String, String>,
-}
-
-/// What a process has used since it was started.
-#[derive(Debug, Clone, Copy)]
-pub struct Used {
-    pub cpu: Duration,
-    /// Resident memory at its highest, in bytes (VmHWM).
-    pub peak_memory: u64,
 }
 
 impl RelayAlone {

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
+use crate::Used;
 use crate::process::send;
 
 const SERVERS: [&str; 3] = ["mongodb", "kafka", "mysql"];
@@ -56,6 +57,14 @@ impl Servers {
     /// SIGCONT. Nothing happens where it does not run.
     pub async fn thaw(&self, server: &str) {
         thaw(&self.stack_dir, server).await;
+    }
+
+    /// What a server has used since it was started.
+    ///
+    /// # Panics
+    /// Where it does not run.
+    pub fn used(&self, server: &str) -> Used {
+        Used::by(&pid(&self.stack_dir, server).expect("a server that runs has a pid file"))
     }
 
     /// A value of the set's env file, as in `KAFKA_BOOTSTRAP_SERVERS`.
