@@ -10,6 +10,9 @@ mod status;
 mod suppliers;
 mod users;
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use axum::extract::FromRef;
 use shared::Id;
 use shared::document::{Document, Supplier, User};
@@ -21,13 +24,30 @@ use crate::openapi::Routes;
 use crate::password::PasswordHashing;
 use crate::store::{Once, Store};
 
-/// What the handlers work with.
+/// What the handlers work with. One pointer, because the router clones it several times
+/// for each request.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+pub struct Parts {
     pub store: Store,
     pub passwords: PasswordHashing,
     pub health: Health,
     pub authentication: Authentication,
+}
+
+impl From<Parts> for App {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl FromRef<App> for Authentication {
