@@ -22,6 +22,7 @@ use crate::http::browsers::{cors, protections};
 use crate::http::{ApiError, bound, observe};
 use crate::metrics::Metrics;
 use crate::openapi::pages;
+use crate::order_numbers::OrderNumbers;
 use crate::password::PasswordHashing;
 use crate::routes::{self, App, Parts};
 use crate::store::Store;
@@ -62,6 +63,7 @@ pub async fn run(
     let app = App::from(Parts {
         store,
         passwords,
+        order_numbers: OrderNumbers::default(),
         health: health.clone(),
         authentication,
     });

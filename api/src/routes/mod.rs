@@ -21,6 +21,7 @@ use shared::process::Health;
 use crate::auth::{AccountKind, AuthMode, Authentication};
 use crate::http::{ApiError, Created, Written};
 use crate::openapi::Routes;
+use crate::order_numbers::OrderNumbers;
 use crate::password::PasswordHashing;
 use crate::store::{Once, Store};
 
@@ -32,6 +33,7 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     pub store: Store,
     pub passwords: PasswordHashing,
+    pub order_numbers: OrderNumbers,
     pub health: Health,
     pub authentication: Authentication,
 }
