@@ -47,8 +47,9 @@ pub struct Config {
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub group_commit_max: u16,
 
-    /// How many such transactions may be in flight at once.
-    #[arg(long, env = "API_GROUP_COMMIT_IN_FLIGHT", default_value_t = 1,
+    /// How many such transactions may be in flight at once; beside the first only those
+    /// of as many writes as may share one.
+    #[arg(long, env = "API_GROUP_COMMIT_IN_FLIGHT", default_value_t = 2,
           value_parser = clap::value_parser!(u16).range(1..=16))]
     pub group_commit_in_flight: u16,
 

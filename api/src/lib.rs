@@ -14,6 +14,7 @@ mod config;
 mod http;
 mod metrics;
 mod openapi;
+mod order_numbers;
 mod password;
 mod requests;
 mod routes;

@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -21,8 +22,9 @@ use crate::http::browsers::{cors, protections};
 use crate::http::{ApiError, bound, observe};
 use crate::metrics::Metrics;
 use crate::openapi::pages;
+use crate::order_numbers::OrderNumbers;
 use crate::password::PasswordHashing;
-use crate::routes::{self, App};
+use crate::routes::{self, App, Parts};
 use crate::status::{self, Latest};
 use crate::store::Store;
 
@@ -60,13 +62,16 @@ pub async fn run(
                    "serving REST");
     let watch = tokio::spawn(watch_mongodb(store.clone(), mongodb, shutdown.clone()));
     let status = status::router(Latest::of(store.clone()));
-    let app = App { store, passwords, health: health.clone(), authentication };
+    let app = App::from(Parts {
+        store,
+        passwords,
+        order_numbers: OrderNumbers::default(),
+        health: health.clone(),
+        authentication,
+    });
     let ops = ops_router(health.clone(), registry).merge(status);
     let ops = ops.method_not_allowed_fallback(method_not_allowed);
-    let mut app = router(app, metrics, &config).merge(ops);
-    for protection in protections() {
-        app = app.layer(protection);
-    }
+    let app = router(app, metrics, &config).merge(ops).layer(protections());
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let stopping = shutdown.clone();
     let drained = async move {
@@ -91,7 +96,8 @@ fn hash_threads(config: &Config) -> usize {
     config.hash_threads.map_or(cores.div_ceil(2), usize::from)
 }
 
-/// REST with what surrounds every request; outermost last.
+/// REST with what surrounds every request; outermost first. All of it is one layer,
+/// because the router boxes each of its layers anew for every request.
 fn router(app: App, metrics: Metrics, config: &Config) -> Router {
     let request_id = HeaderName::from_static("x-request-id");
     let bounds = config.bounds(metrics.requests_in_flight.clone());
@@ -102,15 +108,15 @@ fn router(app: App, metrics: Metrics, config: &Config) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(app)
         .merge(pages(&document))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(CatchPanicLayer::custom(|_| {
-            ApiError::internal("a handler panicked").into_response()
-        }))
-        .layer(from_fn_with_state(bounds, bound))
-        .layer(option_layer(cors))
-        .layer(from_fn_with_state(metrics, observe))
-        .layer(PropagateRequestIdLayer::new(request_id.clone()))
-        .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))
+        .layer((
+            SetRequestIdLayer::new(request_id.clone(), MakeRequestUuid),
+            PropagateRequestIdLayer::new(request_id),
+            from_fn_with_state(Arc::new(metrics), observe),
+            option_layer(cors),
+            from_fn_with_state(bounds, bound),
+            CatchPanicLayer::custom(|_| ApiError::internal("a handler panicked").into_response()),
+            DefaultBodyLimit::max(BODY_LIMIT),
+        ))
 }
 
 async fn method_not_allowed() -> ApiError {

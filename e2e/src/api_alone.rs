@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use crate::pipeline::{free, logs, unique};
-use crate::{Client, Process, Servers};
+use crate::{Client, Process, Servers, Used};
 
 /// The api without the rest of the pipeline, on a database of its own.
 pub struct ApiAlone {
@@ -40,6 +40,11 @@ impl ApiAlone {
 
     pub fn database(&self) -> &str {
         &self.database
+    }
+
+    /// What the process has used since it was started.
+    pub fn used(&self) -> Used {
+        self.process.used()
     }
 
     /// host:port.

@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
+use crate::Used;
 use crate::process::send;
-use crate::used::Used;
 
 const SERVERS: [&str; 3] = ["mongodb", "kafka", "mysql"];
 
@@ -60,6 +60,9 @@ impl Servers {
     }
 
     /// What a server has used since it was started.
+    ///
+    /// # Panics
+    /// Where it does not run.
     pub fn used(&self, server: &str) -> Used {
         Used::by(&pid(&self.stack_dir, server).expect("a server that runs has a pid file"))
     }

@@ -50,7 +50,14 @@ impl FromStr for Id {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.to_hex())
+        // `ObjectId::to_hex` allocates twice, and each document has several ids.
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 24];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0.bytes()) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -76,12 +83,8 @@ impl<'de> Deserialize<'de> for Id {
             let text = Cow::<str>::deserialize(deserializer)?;
             return text.parse().map_err(de::Error::custom);
         }
-        match Bson::deserialize(deserializer)? {
-            Bson::ObjectId(id) => Ok(Self(id)),
-            // Nothing of ours writes ids as text, but a restored dump may.
-            Bson::String(text) => text.parse().map_err(de::Error::custom),
-            other => Err(de::Error::custom(format!("expected an ObjectId, found {other:?}"))),
-        }
+        // Takes text too: nothing of ours writes ids so, but a restored dump may.
+        ObjectId::deserialize(deserializer).map(Self)
     }
 }
 

@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use bson::RawBson;
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, SubsecRound, Timelike, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -101,7 +102,10 @@ impl<'de> Deserialize<'de> for Timestamp {
             let text = Cow::<str>::deserialize(deserializer)?;
             return text.parse().map_err(de::Error::custom);
         }
-        let date = bson::DateTime::deserialize(deserializer)?;
+        // Raw: `bson::DateTime` would have the milliseconds written as text, and read it again.
+        let RawBson::DateTime(date) = RawBson::deserialize(deserializer)? else {
+            return Err(de::Error::custom("expected a date"));
+        };
         Self::from_millis(date.timestamp_millis())
             .ok_or_else(|| de::Error::custom("date out of range"))
     }

@@ -79,17 +79,18 @@ pub fn cors(origins: &Origins) -> CorsLayer {
         .max_age(PREFLIGHT_AGE)
 }
 
+type Protection = SetResponseHeaderLayer<HeaderValue>;
+
 /// On every answer that says nothing else itself: it is data, not a page.
-pub fn protections() -> [SetResponseHeaderLayer<HeaderValue>; 4] {
-    [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-    ]
-    .map(|(name, value)| {
-        SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
-    })
+pub fn protections() -> (Protection, Protection, Protection, Protection) {
+    let protect =
+        |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    (
+        protect(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        protect(header::X_FRAME_OPTIONS, "DENY"),
+        protect(header::REFERRER_POLICY, "no-referrer"),
+        protect(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    )
 }
 
 #[cfg(test)]

@@ -17,13 +17,18 @@ pub enum HashError {
     Unknown,
 }
 
-/// Argon2id with its default costs, in memory that is used again.
+/// Argon2id with its default costs, in memory that is used again until it is released.
 #[derive(Default)]
 pub struct Hasher {
     memory: Vec<Block>,
 }
 
 impl Hasher {
+    /// Gives back the memory of the last hash.
+    pub fn release_memory(&mut self) {
+        self.memory = Vec::new();
+    }
+
     pub fn hash(&mut self, password: &str) -> Result<String, HashError> {
         let argon2 = Argon2::default();
         let salt = Salt::new(&rand::random::<[u8; 16]>())?;

@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 
 use garde::Validate;
-use rand::Rng;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::document::{
@@ -32,8 +31,8 @@ pub struct OrderLine {
 }
 
 impl CreateOrder {
-    /// A pending order of `customer`, with customer and products frozen as they are
-    /// now and a fresh order number.
+    /// A pending order of `customer` under `number`, with customer and products frozen as
+    /// they are now.
     ///
     /// # Errors
     /// NotFound for a product that is not in `products` or deleted, StateConflict for
@@ -41,6 +40,7 @@ impl CreateOrder {
     /// beyond 64 bits.
     pub fn to_document(
         &self,
+        number: String,
         customer: &User,
         products: &HashMap<Id, Product>,
         now: Timestamp,
@@ -62,7 +62,7 @@ impl CreateOrder {
         Ok(Order {
             id: Id::new(),
             version: FIRST_VERSION,
-            order_number: order_number(now),
+            order_number: number,
             customer: Customer {
                 user_id: customer.id,
                 display_name: customer.profile.display_name.clone(),
@@ -151,14 +151,4 @@ fn snapshot(
         image_url: image_url.unwrap_or_else(|| ProductSnapshot::DEFAULT_IMAGE.to_owned()),
         supplier_name: product.supplier_info.name.clone(),
     }
-}
-
-/// `ORD-YYYYMMDD-XXXX`. Four random characters collide now and then; the unique
-/// index notices and the order is numbered again.
-fn order_number(now: Timestamp) -> String {
-    const CHARACTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-    let mut random = rand::rng();
-    let suffix: String =
-        (0..4).map(|_| char::from(CHARACTERS[random.random_range(0..CHARACTERS.len())])).collect();
-    format!("ORD-{}-{suffix}", now.datetime().format("%Y%m%d"))
 }

@@ -11,6 +11,9 @@ mod status;
 mod suppliers;
 mod users;
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use axum::extract::FromRef;
 use shared::Id;
 use shared::document::{Document, Supplier, User};
@@ -19,16 +22,35 @@ use shared::process::Health;
 use crate::auth::{AccountKind, AuthMode, Authentication};
 use crate::http::{ApiError, Created, Written};
 use crate::openapi::Routes;
+use crate::order_numbers::OrderNumbers;
 use crate::password::PasswordHashing;
 use crate::store::{Once, Store};
 
-/// What the handlers work with.
+/// What the handlers work with. One pointer, because the router clones it several times
+/// for each request.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+pub struct Parts {
     pub store: Store,
     pub passwords: PasswordHashing,
+    pub order_numbers: OrderNumbers,
     pub health: Health,
     pub authentication: Authentication,
+}
+
+impl From<Parts> for App {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl FromRef<App> for Authentication {

@@ -37,7 +37,8 @@ async fn create(
         let (customer, products) = (customer?, products?);
         let attempt = || async {
             let mut write = Write::new(&cause);
-            let order = request.to_document(&customer, &products, write.moment)?;
+            let number = app.order_numbers.draw(write.moment);
+            let order = request.to_document(number, &customer, &products, write.moment)?;
             write.create(&order, &NoSecrets {}, EventType::OrderCreated)?;
             write.remember(&once, &order)?;
             match app.store.commit(write).await {

@@ -22,7 +22,8 @@ pub enum Resource {
     ProductList(Id),
 }
 
-/// Whether others may have it in the same transaction.
+/// Whether others may have it in the same transaction. In another one, at the same time,
+/// nobody may: the server would see a write conflict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
     Exclusive,
@@ -35,14 +36,18 @@ pub enum Hold {
 pub struct Held(HashMap<Resource, (Hold, usize)>);
 
 impl Held {
-    pub fn allows(&self, wanted: &[(Resource, Hold)]) -> bool {
+    fn touches(&self, wanted: &[(Resource, Hold)]) -> bool {
+        wanted.iter().any(|(resource, _)| self.0.contains_key(resource))
+    }
+
+    fn allows(&self, wanted: &[(Resource, Hold)]) -> bool {
         wanted.iter().all(|(resource, hold)| match self.0.get(resource) {
             None => true,
             Some((held, _)) => (*held, *hold) == (Hold::Shared, Hold::Shared),
         })
     }
 
-    pub fn take(&mut self, wanted: &[(Resource, Hold)]) {
+    fn take(&mut self, wanted: &[(Resource, Hold)]) {
         for (resource, hold) in wanted {
             self.0.entry(resource.clone()).or_insert((*hold, 0)).1 += 1;
         }
@@ -73,10 +78,11 @@ pub trait Waiting {
     fn bytes(&self) -> usize;
 }
 
-/// Takes from `waiting`, oldest first, what may go together now; the rest keeps its
-/// order. A write larger than the limit goes alone.
+/// Takes from `waiting`, oldest first, what may go together now, beside the transactions
+/// that hold `held`; the rest keeps its order. A write larger than the limit goes alone.
 pub fn admit<W: Waiting>(waiting: &mut VecDeque<W>, held: &mut Held, limits: Limits) -> Vec<W> {
     let mut group = Vec::new();
+    let mut of_group = Held::default();
     let mut bytes = 0;
     let mut passed_over = VecDeque::new();
     while let Some(write) = waiting.pop_front() {
@@ -85,8 +91,9 @@ pub fn admit<W: Waiting>(waiting: &mut VecDeque<W>, held: &mut Held, limits: Lim
             waiting.push_front(write);
             break;
         }
-        if held.allows(write.resources()) {
-            held.take(write.resources());
+        let resources = write.resources();
+        if !held.touches(resources) && of_group.allows(resources) {
+            of_group.take(resources);
             bytes += write.bytes();
             group.push(write);
         } else {
@@ -95,6 +102,9 @@ pub fn admit<W: Waiting>(waiting: &mut VecDeque<W>, held: &mut Held, limits: Lim
     }
     while let Some(write) = passed_over.pop_back() {
         waiting.push_front(write);
+    }
+    for write in &group {
+        held.take(write.resources());
     }
     group
 }
@@ -158,6 +168,8 @@ mod tests {
         ]);
         let mut held = Held::default();
         let first = admit(&mut waiting, &mut held, LIMITS);
+        let mut beside = VecDeque::from([Write(4, list(Hold::Shared))]);
+        assert!(admit(&mut beside, &mut held, LIMITS).is_empty(), "it would meet a conflict");
         for write in &first {
             held.release(write.resources());
         }

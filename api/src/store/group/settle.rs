@@ -47,7 +47,7 @@ pub async fn run(crew: Crew, limits: GroupLimits, mut arriving: mpsc::Receiver<Q
             };
             waiting.push_back(arrived);
         }
-        while in_flight.len() < limits.in_flight {
+        while may_begin(in_flight.len(), waiting.len(), limits) {
             let group = admit(&mut waiting, &mut held, group_limits);
             if group.is_empty() {
                 break;
@@ -55,6 +55,12 @@ pub async fn run(crew: Crew, limits: GroupLimits, mut arriving: mpsc::Receiver<Q
             in_flight.spawn(crew.clone().settle(group));
         }
     }
+}
+
+/// Whether another transaction may begin. Waiting is for company: who is enough for a whole
+/// group gains nothing by it, and goes beside what is in flight.
+fn may_begin(in_flight: usize, waiting: usize, limits: GroupLimits) -> bool {
+    in_flight == 0 || (in_flight < limits.in_flight && waiting >= limits.writes)
 }
 
 type Resources = Vec<(Resource, Hold)>;
@@ -213,6 +219,15 @@ mod tests {
     use crate::store::Constraint;
     use shared::Id;
     use shared::event::Domain;
+
+    #[test]
+    fn only_a_full_group_goes_beside_another() {
+        let limits = GroupLimits { writes: 64, bytes: 1, queue: 1, queue_bytes: 1, in_flight: 2 };
+        assert!(may_begin(0, 1, limits), "nobody waits when nothing is in flight");
+        assert!(!may_begin(1, 63, limits));
+        assert!(may_begin(1, 64, limits));
+        assert!(!may_begin(2, 128, limits));
+    }
 
     #[test]
     fn what_was_committed_dooms_those_who_wanted_the_same() {

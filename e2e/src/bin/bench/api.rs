@@ -5,6 +5,7 @@ use std::time::Duration;
 use e2e::{ApiAlone, Servers, sample};
 use serde_json::Value;
 
+use crate::cost::Cost;
 use crate::figures::Figures;
 use crate::{Settings, bare, clashes, http};
 
@@ -26,12 +27,14 @@ pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figur
                     }
                     let request = http::post(path, &body.user, None, &body.text);
                     let time = Duration::from_secs(settings.seconds);
+                    let cost = Cost::begin(servers, &api);
                     let latencies = http::drive(&api.address(), request, connections, time).await;
                     let rate = latencies.count() as f64 / time.as_secs_f64();
                     let against = bare_name(connections, 1);
                     figures.add(&name, "/s", Some(&against), rate);
                     figures.add(&format!("{name}: p50"), "ms", None, latencies.percentile(50));
                     figures.add(&format!("{name}: p99"), "ms", None, latencies.percentile(99));
+                    cost.add(&name, latencies.count(), figures);
                 }
             }
         }

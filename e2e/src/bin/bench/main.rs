@@ -10,6 +10,7 @@ mod api;
 mod backlog;
 mod bare;
 mod clashes;
+mod cost;
 mod end_to_end;
 mod figures;
 mod http;

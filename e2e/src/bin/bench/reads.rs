@@ -6,6 +6,7 @@ use e2e::{ApiAlone, Servers, sample};
 use reqwest::Method;
 use serde_json::Value;
 
+use crate::cost::Cost;
 use crate::figures::Figures;
 use crate::{Settings, bare, http};
 
@@ -30,10 +31,12 @@ pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figur
         let name = format!("{name} x{CONNECTIONS}");
         if settings.wants(&name) {
             let request = http::get(&path);
+            let cost = Cost::begin(servers, &api);
             let latencies = http::drive(&api.address(), request, CONNECTIONS, time).await;
             let rate = latencies.count() as f64 / time.as_secs_f64();
             figures.add(&name, "/s", Some(&against), rate);
             figures.add(&format!("{name}: p99"), "ms", None, latencies.percentile(99));
+            cost.add(&name, latencies.count(), figures);
         }
     }
 }
