@@ -67,12 +67,12 @@ pub struct Config {
     pub shard: Shard,
 
     /// Most events in one Kafka transaction.
-    #[arg(long, env = "RELAY_BATCH_EVENTS", default_value_t = 10_000,
+    #[arg(long, env = "RELAY_BATCH_EVENTS", default_value_t = 20_000,
           value_parser = value_parser!(u32).range(1..=50_000), help_heading = "Publishing")]
     pub batch_events: u32,
 
     /// Most bytes that are handed to Kafka at a time; a backlog's transaction takes many
-    /// such portions. Two of them and what librdkafka holds back (4 MiB) bound the relay's
+    /// such portions. Two of them and what librdkafka holds back (2 MiB) bound the relay's
     /// memory. A single event may exceed it, alone in its portion.
     #[arg(long, env = "RELAY_BATCH_BYTES", default_value_t = 1 << 20,
           value_parser = value_parser!(u32).range(1024..=64 << 20), help_heading = "Publishing")]

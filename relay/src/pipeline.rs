@@ -60,7 +60,7 @@ async fn step(
         biased;
         () = relay.shutdown.cancelled() => Err(Ended::Stopped),
         turn = stage.turn(next.is_full()) => match turn? {
-            Turn::Ended(outcome) => stage.settle(outcome).await,
+            Turn::Ended(outcome) => stage.settle(*outcome).await,
             Turn::Room => stage.extend(next),
         },
         read = tail.read(next), if !next.is_full() => {

@@ -24,7 +24,7 @@ use crate::tail;
 const AFTER_A_REFUSAL: u32 = 3;
 
 /// A backlog is committed at least so often: readers see it come.
-const LONGEST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_millis(500);
 
 /// How far a batch brings us once it is acknowledged.
 #[derive(Debug, Clone)]
@@ -56,6 +56,8 @@ pub struct Stage<'a> {
     /// Up to here each portion has a transaction of its own, so that one that fails can be
     /// taken apart.
     one_by_one_until: Option<ClusterTime>,
+    /// The transaction before this one was ended for its size: the backlog goes on.
+    left_more: bool,
     /// Why the outbox is being swept, while it is: no position holds until that is over.
     recovering: Option<String>,
     under_way: Option<UnderWay>,
@@ -72,7 +74,7 @@ struct UnderWay {
 
 /// What the transaction under way is ready for.
 pub enum Turn {
-    Ended(Outcome),
+    Ended(Box<Outcome>),
     /// It takes another portion.
     Room,
 }
@@ -100,6 +102,7 @@ impl<'a> Stage<'a> {
             division,
             counters,
             one_by_one_until,
+            left_more: false,
             recovering: None,
             under_way: None,
         }
@@ -123,7 +126,8 @@ impl<'a> Stage<'a> {
         let Some(reached) = self.reached_by(&batch)? else {
             return Ok(());
         };
-        let is_backlog = batch.is_full() && self.takes_portions(&reached);
+        let goes_on = std::mem::take(&mut self.left_more);
+        let is_backlog = (batch.is_full() || goes_on) && self.takes_portions(&reached);
         let more = self.commit(batch, reached);
         if let Some(under_way) = self.under_way.as_mut().filter(|_| is_backlog) {
             under_way.more = Some(more);
@@ -179,10 +183,12 @@ impl<'a> Stage<'a> {
 
     fn close_if_large(&mut self) {
         if let Some(under_way) = &mut self.under_way
+            && under_way.more.is_some()
             && (under_way.events >= self.relay.config.batch_events as usize
                 || under_way.begun.elapsed() >= LONGEST)
         {
             under_way.more = None;
+            self.left_more = true;
         }
     }
 
@@ -197,7 +203,9 @@ impl<'a> Stage<'a> {
         };
         tokio::select! {
             biased;
-            outcome = working => outcome.map(Turn::Ended).map_err(Ended::Panicked),
+            outcome = working => {
+                outcome.map(Box::new).map(Turn::Ended).map_err(Ended::Panicked)
+            }
             true = has_room(more.as_ref()), if has_portion => Ok(Turn::Room),
         }
     }
@@ -227,7 +235,7 @@ impl<'a> Stage<'a> {
         while let Some((part, reached)) = parts.pop() {
             self.commit(part, reached);
             if let Turn::Ended(outcome) = self.turn(false).await? {
-                parts.extend(self.judge(outcome, &mut again).await?);
+                parts.extend(self.judge(*outcome, &mut again).await?);
             }
         }
         Ok(())
