@@ -9,7 +9,7 @@ use crate::cost::Cost;
 use crate::figures::Figures;
 use crate::{Settings, bare, clashes, http};
 
-const CONCURRENCY: [usize; 4] = [1, 8, 32, 128];
+const CONCURRENCY: [usize; 5] = [1, 8, 32, 64, 128];
 
 pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figures) {
     for run in 1..=settings.runs {
@@ -44,7 +44,7 @@ pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figur
 async fn raw_limits(servers: &Servers, settings: &Settings, figures: &mut Figures) {
     let url = servers.setting("MONGODB_URL");
     let time = Duration::from_secs(settings.seconds);
-    for (tasks, size) in [(1, 1), (8, 1), (32, 1), (128, 1), (1, 32), (2, 32)] {
+    for (tasks, size) in [(1, 1), (8, 1), (32, 1), (64, 1), (128, 1), (1, 32), (2, 32)] {
         let name = bare_name(tasks, size);
         if settings.wants(&name) {
             let rate = bare::transactions(url, tasks, size, time).await;
