@@ -18,7 +18,7 @@ use shared::process::Shutdown;
 use shared::{Shard, Timestamp};
 
 use crate::kafka::Watch;
-use crate::position::Position;
+use crate::position::{ClusterTime, Position};
 
 /// The newest record of a shard; see the module's text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +56,17 @@ pub enum Progress {
     /// A sweep of the outbox is under way. If it is interrupted it starts again from
     /// the beginning: what is already in the topics is read back from them.
     Recovering { reason: String },
+}
+
+impl Progress {
+    /// When the last event up to which everything is published was committed; `None`
+    /// while no position holds.
+    pub fn time(&self) -> Option<ClusterTime> {
+        match self {
+            Self::At(position) => Some(position.time),
+            Self::Recovering { .. } => None,
+        }
+    }
 }
 
 /// Sums since the first checkpoint.

@@ -1,10 +1,11 @@
-//! The second stage: what becomes of a batch once it is read. It is judged, sent in one
-//! transaction with its checkpoint, and acknowledged; the stage before reads on
-//! meanwhile.
+//! The second stage: what becomes of a batch once it is read. It is sent in one
+//! transaction with its checkpoint, under a backlog together with those that follow, and
+//! settled (`settle.rs`); the stage before reads on meanwhile.
+
+mod settle;
 
 use std::time::{Duration, Instant};
 
-use rdkafka::error::RDKafkaErrorCode;
 use shared::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -12,16 +13,10 @@ use tokio::task::JoinHandle;
 use crate::Relay;
 use crate::batch::{Batch, Event, Limits};
 use crate::checkpoint::{Checkpoint, Counters, Progress, Source};
-use crate::dead::{self, Unpublishable};
-use crate::failure::TransactionError;
 use crate::position::{ClusterTime, Position};
-use crate::publish::{Outcome, Portion, Published, Publisher, Sent};
+use crate::publish::{Outcome, Portion, Publisher};
 use crate::session::Ended;
 use crate::tail;
-
-/// After a refusal librdkafka (2.12) goes on with sequence numbers that the broker never
-/// saw, so the next transaction is aborted as out of order; only then it starts afresh.
-const AFTER_A_REFUSAL: u32 = 3;
 
 /// A backlog is committed at least so often: readers see it come.
 const LONGEST: Duration = Duration::from_millis(500);
@@ -42,9 +37,6 @@ impl Reached {
         Self { progress, proven, drained }
     }
 }
-
-/// To be sent in a transaction of its own.
-type Part = (Batch, Reached);
 
 /// One transaction at a time, under way or not.
 pub struct Stage<'a> {
@@ -137,10 +129,7 @@ impl<'a> Stage<'a> {
     }
 
     fn takes_portions(&self, reached: &Reached) -> bool {
-        match &reached.progress {
-            Progress::At(position) => Some(position.time) > self.one_by_one_until,
-            Progress::Recovering { .. } => false,
-        }
+        reached.progress.time().is_some_and(|time| Some(time) > self.one_by_one_until)
     }
 
     /// Writes the checkpoint alone. Nothing may be under way.
@@ -223,137 +212,6 @@ impl<'a> Stage<'a> {
         self.settle(outcome).await
     }
 
-    /// Acknowledges what was committed, sets aside what cannot be published, and finds the
-    /// guilty record where Kafka refused one.
-    ///
-    /// # Errors
-    /// Where the session cannot go on: the position must then be read from Kafka again.
-    pub async fn settle(&mut self, outcome: Outcome) -> Result<(), Ended> {
-        let mut again = 0;
-        let mut parts = self.judge(outcome, &mut again).await?;
-        // A batch that was refused is taken apart, first part first.
-        while let Some((part, reached)) = parts.pop() {
-            self.commit(part, reached);
-            if let Turn::Ended(outcome) = self.turn(false).await? {
-                parts.extend(self.judge(*outcome, &mut again).await?);
-            }
-        }
-        Ok(())
-    }
-
-    /// What remains to be sent of it, last part first. `again` is how often an aborted
-    /// transaction may be repeated as it is.
-    async fn judge(&mut self, outcome: Outcome, again: &mut u32) -> Result<Vec<Part>, Ended> {
-        let begun = self.under_way.take().map(|under_way| under_way.begun);
-        let Outcome { sent, unsent } = outcome;
-        let mut parts = Vec::new();
-        if let Some(Sent { whole, checkpoint, result }) = sent {
-            match result {
-                Ok(published) => self.acknowledge(&checkpoint, published, begun),
-                Err(error) => {
-                    let whole = whole.filter(|_| unsent.is_empty());
-                    parts = self.after(error, whole, checkpoint, again).await?;
-                }
-            }
-        }
-        let mut held_back = Vec::new();
-        for Portion { batch, checkpoint } in unsent {
-            held_back.push((self.set_aside(batch).await?, Reached::of(checkpoint)));
-        }
-        parts.extend(held_back.into_iter().rev());
-        Ok(parts)
-    }
-
-    /// What is to be sent once more after a transaction has failed; `batch` is all of it.
-    async fn after(
-        &mut self,
-        error: TransactionError,
-        batch: Option<Batch>,
-        checkpoint: Checkpoint,
-        again: &mut u32,
-    ) -> Result<Vec<Part>, Ended> {
-        let failures = &self.relay.metrics.publish_failures;
-        failures.with_label_values(&[error.reason()]).inc();
-        let Some(batch) = batch else {
-            let until = match &checkpoint.progress {
-                Progress::At(position) => Some(position.time),
-                Progress::Recovering { .. } => None,
-            };
-            return Err(Ended::Transaction { error, until });
-        };
-        match error {
-            TransactionError::Refused(code) => {
-                *again = AFTER_A_REFUSAL;
-                self.take_apart(batch, &code).await
-            }
-            TransactionError::Aborted(_) if *again > 0 => {
-                *again -= 1;
-                Ok(vec![(batch, Reached::of(checkpoint))])
-            }
-            error => Err(Ended::Transaction { error, until: None }),
-        }
-    }
-
-    /// Records that share a request are refused together, so the guilty one is found by
-    /// halving: only a record that is refused alone is dead.
-    async fn take_apart(
-        &mut self,
-        batch: Batch,
-        code: &RDKafkaErrorCode,
-    ) -> Result<Vec<Part>, Ended> {
-        if let [event] = batch.events() {
-            let why = Unpublishable::Refused(code.to_string());
-            self.bury(event, &why).await?;
-            return Ok(Vec::new());
-        }
-        tracing::warn!(events = batch.len(), %code, "refused by Kafka: looking for the guilty record");
-        let (first, second) = batch.split();
-        let mut parts = Vec::new();
-        for part in [second, first] {
-            if let Some(reached) = self.reached_by(&part)? {
-                parts.push((part, reached));
-            }
-        }
-        Ok(parts)
-    }
-
-    fn acknowledge(
-        &mut self,
-        checkpoint: &Checkpoint,
-        published: Published,
-        begun: Option<Instant>,
-    ) {
-        let metrics = &self.relay.metrics;
-        let Published { events: counts, landing } = published;
-        let events: u64 = counts.values().sum();
-        self.relay.kafka.up();
-        self.counters.published += events;
-        metrics.lag.retain(i64::try_from(events).unwrap_or(0));
-        metrics.lag.checkpointed(checkpoint);
-        if let Some(moment) = checkpoint.proven_at {
-            metrics.lag.prove(moment);
-        }
-        let reached = match &checkpoint.progress {
-            Progress::At(position) => Some(position.time),
-            Progress::Recovering { .. } => None,
-        };
-        metrics.lag.land(landing, reached);
-        if let Some(time) = reached {
-            metrics.lag.cover(time.before());
-        }
-        if events == 0 {
-            return;
-        }
-        for (domain, count) in counts {
-            metrics.published.with_label_values(&[domain.topic()]).inc_by(count);
-        }
-        #[expect(clippy::cast_precision_loss, reason = "at most 50,000")]
-        metrics.batch_size.observe(events as f64);
-        if let Some(begun) = begun {
-            metrics.publish_seconds.observe(begun.elapsed().as_secs_f64());
-        }
-    }
-
     /// The checkpoint of a transaction that brings us to `reached` by `events` events.
     fn checkpoint(&self, events: usize, reached: Reached) -> Checkpoint {
         let events = events as u64;
@@ -392,26 +250,6 @@ impl<'a> Stage<'a> {
 
     fn still_recovering(&self, reason: &str) -> Progress {
         Progress::Recovering { reason: reason.to_owned() }
-    }
-
-    /// What is left of `batch` without the records that Kafka will never take.
-    async fn set_aside(&mut self, mut batch: Batch) -> Result<Batch, Ended> {
-        let limit = self.relay.config.event_max_bytes as usize;
-        let topics = &self.relay.topics;
-        for event in batch.events() {
-            if let Err(why) = dead::judge(event, topics, limit) {
-                self.bury(event, &why).await?;
-            }
-        }
-        batch.retain(|event| dead::judge(event, topics, limit).is_ok());
-        Ok(batch)
-    }
-
-    async fn bury(&mut self, event: &Event, why: &Unpublishable) -> Result<(), Ended> {
-        dead::bury(&self.relay.source, event, why).await?;
-        self.relay.metrics.dead.inc();
-        self.counters.dead += 1;
-        Ok(())
     }
 }
 
