@@ -14,7 +14,8 @@ use crate::publish::{Outcome, Portion, Published, Sent};
 use crate::session::Ended;
 
 /// After a refusal librdkafka (2.12) goes on with sequence numbers that the broker never
-/// saw, so the next transaction is aborted as out of order; only then it starts afresh.
+/// saw, so the next transaction with events is aborted as out of order; only then it
+/// starts afresh.
 const AFTER_A_REFUSAL: u32 = 3;
 
 /// To be sent in a transaction of its own.
@@ -78,7 +79,7 @@ impl Stage<'_> {
         match error {
             TransactionError::Refused(code) => {
                 *again = AFTER_A_REFUSAL;
-                self.take_apart(batch, &code).await
+                self.take_apart(batch, Reached::of(checkpoint), &code).await
             }
             TransactionError::Aborted(_) if *again > 0 => {
                 *again -= 1;
@@ -89,26 +90,28 @@ impl Stage<'_> {
     }
 
     /// Records that share a request are refused together, so the guilty one is found by
-    /// halving: only a record that is refused alone is dead.
+    /// halving: only a record that is refused alone is dead. A checkpoint of its own passes
+    /// its place: if the next transaction ends the session, as it may (see
+    /// [`AFTER_A_REFUSAL`]), the relay does not come back to it, for ever.
     async fn take_apart(
         &mut self,
-        batch: Batch,
+        mut batch: Batch,
+        reached: Reached,
         code: &RDKafkaErrorCode,
     ) -> Result<Vec<Part>, Ended> {
         if let [event] = batch.events() {
             let why = Unpublishable::Refused(code.to_string());
             self.bury(event, &why).await?;
-            return Ok(Vec::new());
+            batch.retain(|_| false);
+            return Ok(vec![(batch, reached)]);
         }
         tracing::warn!(events = batch.len(), %code, "refused by Kafka: looking for the guilty record");
         let (first, second) = batch.split();
-        let mut parts = Vec::new();
-        for part in [second, first] {
-            if let Some(reached) = self.reached_by(&part)? {
-                parts.push((part, reached));
-            }
-        }
-        Ok(parts)
+        let between = self.reached_by(&first)?;
+        Ok([Some((second, reached)), between.map(|reached| (first, reached))]
+            .into_iter()
+            .flatten()
+            .collect())
     }
 
     fn acknowledge(

@@ -157,3 +157,32 @@ async fn a_backlog_goes_in_few_transactions() {
     relay.kill();
     pipeline.drop().await;
 }
+
+/// Nothing is left of a transaction whose only record is refused: its place is passed all
+/// the same, or the relay would come back to it for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_of_nothing_but_refused_records_is_passed() {
+    let pipeline = Pipeline::new("alone").await;
+    create_narrow_topics(&pipeline).await;
+    let first = history(1, 1);
+    let settings = after_a_stop(&pipeline, &first).await;
+    // Two of them fill a portion: of five in a row, some are alone in theirs.
+    let mut written = history(200, 10);
+    let refused = (100..2_000).step_by(300).flat_map(|begin| begin..begin + 5);
+    for number in refused {
+        written[number].payload.push_str(&" ".repeat(50_000));
+    }
+    pipeline.write(&written).await;
+    written.retain(|record| record.payload.len() < 50_000);
+    let relay = Process::launch(&settings);
+    let all = [first, written].concat();
+    assert_exactly_once(&pipeline.await_events(all.len()).await, &all);
+    until("35 dead records", || async {
+        pipeline.dead().count_documents(doc! {}).await.unwrap() == 35
+    })
+    .await;
+    let died = relay.metric("relay_dead_events_total").await;
+    assert_eq!(died, Some(35.0), "it came back to some that had died");
+    relay.kill();
+    pipeline.drop().await;
+}
