@@ -77,7 +77,8 @@ impl Schemas {
     }
 }
 
-/// What is not given is left out of a query string, never null there. The words of a list come in one value, with commas between them.
+/// What is not given is left out of a query string, never null there. The words of a list
+/// come in one value, with commas between them; nothing between two commas says nothing.
 fn query_parameter(name: &str, mut schema: Value) -> Value {
     let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
     if let Some(kind) = schema.get_mut("type").filter(|kind| kind[1] == "null") {
@@ -85,8 +86,12 @@ fn query_parameter(name: &str, mut schema: Value) -> Value {
     } else if schema["anyOf"][1]["type"] == "null" {
         schema = schema["anyOf"][0].take();
     }
+    let is_list = schema["type"] == "array";
+    if is_list {
+        schema["items"] = json!({ "anyOf": [schema["items"].take(), { "const": "" }] });
+    }
     let mut parameter = json!({ "name": name, "in": "query", "schema": schema });
-    if schema["type"] == "array" {
+    if is_list {
         parameter["style"] = json!("form");
         parameter["explode"] = json!(false);
     }

@@ -119,6 +119,7 @@ async fn products_by_status_category_and_supplier() {
     let (one, other) = (format!("supplier_id={}", id(&one)), format!("supplier_id={}", id(&other)));
     let cases: Vec<(String, Vec<&Value>)> = vec![
         (String::new(), vec![&sold_out, &active, &draft]),
+        ("status=".to_owned(), vec![&sold_out, &active, &draft]),
         ("status=draft".to_owned(), vec![&draft]),
         ("status=draft,active".to_owned(), vec![&active, &draft]),
         ("status=draft%2C%20active".to_owned(), vec![&active, &draft]),
