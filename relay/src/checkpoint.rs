@@ -6,7 +6,7 @@
 //! newest committed record there is the truth.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bson::Uuid;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -19,6 +19,7 @@ use shared::{Shard, Timestamp};
 
 use crate::kafka::Watch;
 use crate::position::{ClusterTime, Position};
+use crate::read_to_end::{NotRead, read_to_end};
 
 /// The newest record of a shard; see the module's text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,13 +106,10 @@ pub enum ReadError {
     Kafka(#[from] KafkaError),
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    #[error("the end of the checkpoint topic was not reached in {0:?}")]
-    TimedOut(Duration),
-    #[error("shutting down")]
-    Stopped,
+    #[error(transparent)]
+    NotRead(#[from] NotRead),
 }
 
-const PATIENCE: Duration = Duration::from_secs(30);
 const CALL: Duration = Duration::from_secs(5);
 /// How many records before a partition's end are looked at first. Compaction lags
 /// behind, so reading all would make a start slower the busier the relay was.
@@ -142,48 +140,21 @@ pub fn read_newest(
             all.add_partition_offset(topic, partition, Offset::Offset(low))?;
         }
     }
-    read_into(&mut newest, consumer, &recent, stop)?;
+    let read = |newest: &mut BTreeMap<_, _>, from: &TopicPartitionList| {
+        read_to_end(consumer, topic, from, stop, |record| {
+            let checkpoint = decode(record.payload().unwrap_or_default())?;
+            newest.insert(checkpoint.shard.clone(), checkpoint);
+            Ok::<(), ReadError>(())
+        })
+    };
+    read(&mut newest, &recent)?;
     // The usual case: this shard goes on, and no other division is about.
     let usual = |found: &Checkpoint| found.shard.ends_with(&format!("/{}", shard.count()));
     if !newest.contains_key(&shard.to_string()) || !newest.values().all(usual) {
         newest.clear();
-        read_into(&mut newest, consumer, &all, stop)?;
+        read(&mut newest, &all)?;
     }
     Ok(newest.into_values().collect())
-}
-
-/// From where the assignment says to the end: aborted records are not shown to us.
-fn read_into(
-    newest: &mut BTreeMap<String, Checkpoint>,
-    consumer: &BaseConsumer<Watch>,
-    assignment: &TopicPartitionList,
-    stop: &Shutdown,
-) -> Result<(), ReadError> {
-    let mut unfinished = assignment.count();
-    if unfinished == 0 {
-        return Ok(());
-    }
-    consumer.assign(assignment)?;
-    let deadline = Instant::now() + PATIENCE;
-    while unfinished > 0 {
-        if stop.is_cancelled() {
-            return Err(ReadError::Stopped);
-        }
-        if Instant::now() > deadline {
-            return Err(ReadError::TimedOut(PATIENCE));
-        }
-        match consumer.poll(Duration::from_millis(100)) {
-            None => {}
-            Some(Ok(record)) => {
-                let checkpoint = decode(record.payload().unwrap_or_default())?;
-                newest.insert(checkpoint.shard.clone(), checkpoint);
-            }
-            // Said once per partition.
-            Some(Err(KafkaError::PartitionEOF(_))) => unfinished -= 1,
-            Some(Err(error)) => return Err(error.into()),
-        }
-    }
-    Ok(consumer.unassign()?)
 }
 
 #[cfg(test)]

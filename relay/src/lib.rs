@@ -37,6 +37,7 @@ mod publish;
 mod published;
 mod purge;
 mod read_back;
+mod read_to_end;
 mod recover;
 mod session;
 mod source;

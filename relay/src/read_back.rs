@@ -1,6 +1,6 @@
 //! Reads back from the topics which events they already hold.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -15,24 +15,13 @@ use uuid::Uuid;
 use crate::Relay;
 use crate::kafka::{Watch, reader_config};
 use crate::published::EventIds;
+use crate::read_to_end::{NotRead, read_to_end};
 use crate::session::Ended;
 
 /// How far the clocks of the API's machines and of the relay's may be apart: records
 /// are found by the relay's clock, the oldest event's age is told by the writer's.
 const SKEW_MILLIS: i64 = 2 * 60 * 60 * 1000;
-/// Without any progress for so long, something is wrong with the cluster.
-const PATIENCE: Duration = Duration::from_secs(30);
 const CALL: Duration = Duration::from_secs(5);
-
-#[derive(Debug, thiserror::Error)]
-pub enum ReadBackError {
-    #[error(transparent)]
-    Kafka(#[from] KafkaError),
-    #[error("no progress in {PATIENCE:?} reading back {0}")]
-    Stuck(String),
-    #[error("shutting down")]
-    Stopped,
-}
 
 /// The ids of the events in the topics that were published since `oldest` occurred.
 /// Older-format records carry no headers, hence no id, and are passed over.
@@ -63,7 +52,7 @@ pub async fn event_ids(relay: &Relay, oldest: Option<Timestamp>) -> Result<Event
         }
         Ok(EventIds::collect(ids))
     });
-    let ids: Result<EventIds, ReadBackError> = reading.await.map_err(Ended::Panicked)?;
+    let ids: Result<EventIds, NotRead> = reading.await.map_err(Ended::Panicked)?;
     Ok(ids?)
 }
 
@@ -75,13 +64,13 @@ fn await_decided(
     uncommitted: &BaseConsumer<Watch>,
     topic: &str,
     stop: &Shutdown,
-) -> Result<(), ReadBackError> {
+) -> Result<(), NotRead> {
     let metadata = committed.fetch_metadata(Some(topic), CALL)?;
     for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
         let (_, end) = uncommitted.fetch_watermarks(topic, partition.id(), CALL)?;
         while committed.fetch_watermarks(topic, partition.id(), CALL)?.1 < end {
             if stop.is_cancelled() {
-                return Err(ReadBackError::Stopped);
+                return Err(NotRead::Stopped);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -95,28 +84,12 @@ fn read_topic(
     since: i64,
     stop: &Shutdown,
     ids: &mut Vec<Uuid>,
-) -> Result<(), ReadBackError> {
+) -> Result<(), NotRead> {
     let start = offsets_since(consumer, topic, since)?;
-    let mut unfinished = start.count();
-    consumer.assign(&start)?;
-    let mut deadline = Instant::now() + PATIENCE;
-    while unfinished > 0 {
-        if stop.is_cancelled() {
-            return Err(ReadBackError::Stopped);
-        }
-        match consumer.poll(Duration::from_millis(100)) {
-            None if Instant::now() > deadline => {
-                return Err(ReadBackError::Stuck(topic.to_owned()));
-            }
-            None => continue,
-            Some(Ok(record)) => ids.extend(event_id(&record)),
-            // Said once per partition, when all that is committed there has been read.
-            Some(Err(KafkaError::PartitionEOF(_))) => unfinished -= 1,
-            Some(Err(error)) => return Err(error.into()),
-        }
-        deadline = Instant::now() + PATIENCE;
-    }
-    Ok(consumer.unassign()?)
+    read_to_end(consumer, topic, &start, stop, |record| {
+        ids.extend(event_id(record));
+        Ok(())
+    })
 }
 
 /// Where in each partition the records since that moment begin.

@@ -13,7 +13,7 @@ use crate::kafka::Watch;
 use crate::lease;
 use crate::pipeline;
 use crate::position::{ClusterTime, UnreadableToken};
-use crate::read_back::ReadBackError;
+use crate::read_to_end::NotRead;
 use crate::source::{Identity, plain};
 use crate::tail::TailError;
 use crate::topics;
@@ -38,7 +38,7 @@ pub enum Ended {
     #[error("Kafka: reading the checkpoint: {0}")]
     Checkpoint(#[from] ReadError),
     #[error("Kafka: {0}")]
-    ReadBack(#[from] ReadBackError),
+    ReadBack(#[from] NotRead),
     #[error(
         "the outbox was divided otherwise before, and {0}: start those shards again, stop the writes, wait until their lag is 0, stop them"
     )]

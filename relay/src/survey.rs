@@ -5,7 +5,7 @@
 //! transaction, and perhaps those of aborted ones; a reader never gets to see them, so
 //! that the offset which it commits stays before them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -16,12 +16,12 @@ use shared::process::Shutdown;
 
 use crate::kafka::Watch;
 use crate::landing::{Ends, Place};
+use crate::read_to_end::{NotRead, read_to_end};
 
 /// Offsets before the end that are looked at first, and by how much more each next time.
 const LOOK_BACK: i64 = 16;
 const FURTHER: i64 = 16;
 const CALL: Duration = Duration::from_secs(5);
-const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SurveyError {
@@ -30,10 +30,8 @@ pub enum SurveyError {
     /// Somebody's transaction is open, and hides what lies behind its first record.
     #[error("{0} is not decided up to its end yet")]
     Undecided(String),
-    #[error("no progress in {PATIENCE:?} looking for the last events of {0}")]
-    Stuck(String),
-    #[error("shutting down")]
-    Stopped,
+    #[error(transparent)]
+    NotRead(#[from] NotRead),
 }
 
 /// For each partition of `topics` the offset after its last event; 0 where there is none.
@@ -116,29 +114,11 @@ fn last_records(
         let from = Offset::Offset((range.end - back).max(range.low));
         assignment.add_partition_offset(topic, range.partition, from)?;
     }
-    consumer.assign(&assignment)?;
     let mut last: Vec<(i32, i64)> = Vec::new();
-    let mut unfinished = ranges.len();
-    let mut deadline = Instant::now() + PATIENCE;
-    while unfinished > 0 {
-        if stop.is_cancelled() {
-            return Err(SurveyError::Stopped);
-        }
-        match consumer.poll(Duration::from_millis(100)) {
-            None if Instant::now() > deadline => {
-                return Err(SurveyError::Stuck(topic.to_owned()));
-            }
-            None => continue,
-            Some(Ok(record)) => {
-                last.retain(|(partition, _)| *partition != record.partition());
-                last.push((record.partition(), record.offset() + 1));
-            }
-            // Said once per partition.
-            Some(Err(KafkaError::PartitionEOF(_))) => unfinished -= 1,
-            Some(Err(error)) => return Err(error.into()),
-        }
-        deadline = Instant::now() + PATIENCE;
-    }
-    consumer.unassign()?;
+    read_to_end(consumer, topic, &assignment, stop, |record| {
+        last.retain(|(partition, _)| *partition != record.partition());
+        last.push((record.partition(), record.offset() + 1));
+        Ok::<(), NotRead>(())
+    })?;
     Ok(last)
 }

@@ -1,0 +1,64 @@
+//! Reads topics up to what is committed in them now.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use shared::process::Shutdown;
+
+use crate::kafka::Watch;
+
+/// Without any progress for so long, something is wrong with the cluster.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A poll returns at least this often, to see whether the process shall stop.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// Why an end was not reached. All of it passes with time.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRead {
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    #[error("no progress in {PATIENCE:?} reading {0}")]
+    Stuck(String),
+    #[error("shutting down")]
+    Stopped,
+}
+
+/// Hands `each` the records of `topic` from the offsets of `from` on, to the end of each
+/// of these partitions. `consumer` is one of [`crate::kafka::reader_config`]. Blocks.
+///
+/// # Errors
+/// [`NotRead`], and the first error of `each`.
+pub fn read_to_end<E: From<NotRead>>(
+    consumer: &BaseConsumer<Watch>,
+    topic: &str,
+    from: &TopicPartitionList,
+    stop: &Shutdown,
+    mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut unfinished = from.count();
+    if unfinished == 0 {
+        return Ok(());
+    }
+    consumer.assign(from).map_err(NotRead::from)?;
+    let mut deadline = Instant::now() + PATIENCE;
+    while unfinished > 0 {
+        if stop.is_cancelled() {
+            return Err(NotRead::Stopped.into());
+        }
+        match consumer.poll(SLICE) {
+            None if Instant::now() > deadline => {
+                return Err(NotRead::Stuck(topic.to_owned()).into());
+            }
+            None => continue,
+            Some(Ok(record)) => each(&record)?,
+            // Said once per partition, when all that is committed there has been read.
+            Some(Err(KafkaError::PartitionEOF(_))) => unfinished -= 1,
+            Some(Err(error)) => return Err(NotRead::from(error).into()),
+        }
+        deadline = Instant::now() + PATIENCE;
+    }
+    Ok(consumer.unassign().map_err(NotRead::from)?)
+}
