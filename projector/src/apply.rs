@@ -18,7 +18,7 @@ use diesel::QueryResult;
 use diesel_async::SimpleAsyncConnection;
 use shared::event::Domain;
 
-use crate::database::Connection;
+use crate::database::{Connection, Writer};
 use crate::plan::Writes;
 use crate::poison::{Poison, Reason};
 use crate::refusal::{ApplyError, classify};
@@ -34,13 +34,13 @@ pub struct Applied {
 
 /// All of `portions`, in their order, and `progress`, or nothing.
 ///
-/// The connection is of no further use after [`ApplyError::Away`].
+/// The writer is of no further use after [`ApplyError::Away`].
 ///
 /// # Errors
 /// [`ApplyError`] says whether it is a row's fault. After `Away` the commit may have
 /// succeeded all the same; to apply the same writes again is harmless.
 pub async fn apply(
-    connection: &mut Connection,
+    Writer(connection): &mut Writer,
     portions: impl Iterator<Item = Writes> + Send,
     progress: &[ProgressRow],
 ) -> Result<Applied, ApplyError> {
@@ -63,7 +63,6 @@ async fn attempt(
     portions: impl Iterator<Item = Writes> + Send,
     progress: &[ProgressRow],
 ) -> Result<Applied, Failed> {
-    connection.batch_execute("BEGIN").await?;
     ProgressRow::upsert(connection, progress).await?;
     let mut stale = 0;
     for writes in portions {

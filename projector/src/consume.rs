@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
@@ -10,11 +11,16 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use shared::event::Domain;
 use shared::process::{Dependency, KafkaSettings};
+use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::group::Group;
 use crate::lag::Lag;
 use crate::record::{Partition, Record};
+
+/// Offsets are committed at most this often. A client that waits for its write to be
+/// applied learns of it by the committed offset.
+const BETWEEN_COMMITS: Duration = Duration::from_millis(50);
 
 /// The consumer of the five topics.
 pub struct Source {
@@ -23,6 +29,9 @@ pub struct Source {
     topics: Vec<(Domain, Arc<str>)>,
     /// The next offset of each partition, as last committed or tried to.
     committed: BTreeMap<Partition, i64>,
+    /// No earlier than this.
+    next_commit: Instant,
+    commit_due: Option<Instant>,
 }
 
 impl Source {
@@ -38,7 +47,13 @@ impl Source {
             .into_iter()
             .map(|domain| (domain, Arc::from(config.kafka.topic(domain.topic()))))
             .collect();
-        Ok(Self { consumer, topics, committed: BTreeMap::new() })
+        Ok(Self {
+            consumer,
+            topics,
+            committed: BTreeMap::new(),
+            next_commit: Instant::now(),
+            commit_due: None,
+        })
     }
 
     /// Joins the group. Topics that are not there yet are awaited.
@@ -70,11 +85,30 @@ impl Source {
         None
     }
 
-    /// Remembers and commits the offsets after these, without waiting for the brokers.
+    /// Remembers the offsets after these, and commits them without waiting for the brokers:
+    /// at once, or at [`Self::commit_due`] where the last commit was a moment ago. A commit
+    /// costs the broker as much as a transaction, and where it is missing the records are
+    /// only read once more.
     pub fn commit<'a>(&mut self, next_offsets: impl Iterator<Item = (&'a Partition, i64)>) {
         for (partition, offset) in next_offsets {
             self.committed.insert(partition.clone(), offset);
         }
+        if self.next_commit <= Instant::now() {
+            self.commit_now();
+        } else {
+            self.commit_due = Some(self.next_commit);
+        }
+    }
+
+    /// When [`Self::commit_now`] is to be called; `None` while everything is committed.
+    pub fn commit_due(&self) -> Option<Instant> {
+        self.commit_due
+    }
+
+    /// Commits whatever is remembered, without waiting for the brokers.
+    pub fn commit_now(&mut self) {
+        self.commit_due = None;
+        self.next_commit = Instant::now() + BETWEEN_COMMITS;
         self.commit_all(CommitMode::Async);
     }
 
@@ -90,7 +124,7 @@ impl Source {
         let failed = self.consumer.context().take_commit_failed();
         self.committed.extend(moved.iter().cloned());
         if failed || !moved.is_empty() {
-            self.commit_all(CommitMode::Async);
+            self.commit_now();
         }
     }
 

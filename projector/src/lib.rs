@@ -131,7 +131,7 @@ impl Parts {
             recall: Recall::new(&config.kafka),
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
-            connection: None,
+            writer: None,
         };
         Ok(Self { settler, metrics: metrics.clone() })
     }

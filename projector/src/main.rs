@@ -4,7 +4,7 @@ use clap::Parser;
 use projector::config::Config;
 use shared::process::{shutdown_on_signal, start_telemetry};
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let config = Config::parse();
     if let Err(error) = start_telemetry(&config.log) {

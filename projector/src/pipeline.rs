@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use shared::process::Shutdown;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::batch::{Batch, Position};
 use crate::consume::Source;
@@ -106,6 +106,13 @@ async fn settle_all(
     }
 }
 
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Pipeline {
     source: Source,
     lag: Lag,
@@ -128,6 +135,7 @@ impl Pipeline {
             self.forget_revoked();
             self.hand_over().await?;
             let is_full = self.limits.reached_by(&self.gathering);
+            let commit_due = self.source.commit_due();
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 positions = self.positions.recv() => {
@@ -136,6 +144,11 @@ impl Pipeline {
                 record = self.source.next(), if !is_full || self.is_paused => {
                     self.limits.push(&mut self.gathering, record);
                     self.gather_what_is_here();
+                }
+                () = until(commit_due) => {
+                    // What is not ours any more must not be committed.
+                    self.forget_revoked();
+                    self.source.commit_now();
                 }
                 _ = tick.tick() => {
                     self.source.refresh_commits();

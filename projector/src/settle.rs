@@ -6,7 +6,7 @@ use shared::process::{Dependency, MysqlSettings, RetryPolicy, Shutdown};
 
 use crate::apply::{Applied, apply};
 use crate::batch::{Batch, Position};
-use crate::database::{Connection, connect};
+use crate::database::Writer;
 use crate::dead_letter::DeadLetters;
 use crate::metrics::Metrics;
 use crate::poison::Poison;
@@ -32,7 +32,7 @@ pub struct Settler {
     pub(crate) recall: Recall,
     pub metrics: Metrics,
     pub shutdown: Shutdown,
-    pub(crate) connection: Option<Connection>,
+    pub(crate) writer: Option<Writer>,
 }
 
 /// The process is to stop, and a server is away: the batch is not settled. Whatever of
@@ -150,7 +150,7 @@ impl Settler {
                     busy.next()
                 }
                 Err(ApplyError::Away(error)) => {
-                    self.connection = None;
+                    self.writer = None;
                     self.mysql.down(error);
                     self.metrics.retries.with_label_values(&["away"]).inc();
                     away.next()
@@ -165,16 +165,16 @@ impl Settler {
         batch: &Batch,
         progress: &[ProgressRow],
     ) -> Result<Applied, ApplyError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => connect(&self.mysql_settings).await?,
+        let mut writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => Writer::connect(&self.mysql_settings).await?,
         };
-        let attempt = apply(&mut connection, batch.writes(), progress);
+        let attempt = apply(&mut writer, batch.writes(), progress);
         let result = tokio::time::timeout(APPLY_TIMEOUT, attempt)
             .await
             .unwrap_or_else(|_| Err(ApplyError::Away("no answer".to_owned())));
         if !matches!(result, Err(ApplyError::Away(_))) {
-            self.connection = Some(connection);
+            self.writer = Some(writer);
         }
         result
     }

@@ -3,8 +3,9 @@ use std::process::ExitCode;
 use relay::config::Config;
 use shared::process::{shutdown_on_signal, start_telemetry};
 
-// Two stages, and little beside them: more threads would only cost memory.
-#[tokio::main(worker_threads = 2)]
+// One thread reads, another one publishes (it blocks): a second one that reads would only
+// be woken more often than there is something to do.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let config = match Config::load() {
         Ok(config) => config,

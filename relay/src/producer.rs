@@ -1,13 +1,13 @@
 //! The transactional producer's calls. They block; the async side is publish.rs.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message as _, OwnedHeaders};
+use rdkafka::message::{Message as _, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
@@ -29,36 +29,44 @@ const CAUSE: Duration = Duration::from_millis(200);
 /// How long an abort is attempted before the producer is given up.
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Collects the failed deliveries, and where the others lie.
+/// The reports of one transaction's records: librdkafka gives each record exactly one.
 pub struct Deliveries {
     watch: Watch,
-    failed: Mutex<Vec<(usize, RDKafkaErrorCode)>>,
-    /// Of the transaction with this number.
-    landed: Mutex<(usize, Landing)>,
+    reports: Mutex<Reports>,
+    /// Whoever waits for them is woken by a failure, and by the last one.
+    news: Condvar,
+}
+
+#[derive(Default)]
+struct Reports {
+    /// Of the transaction with this number. Those of an earlier one, which was aborted, may
+    /// come late: they are none of this one's business.
+    transaction: usize,
+    sent: usize,
+    reported: usize,
+    failed: Vec<RDKafkaErrorCode>,
+    landed: Landing,
+}
+
+impl Reports {
+    fn are_complete(&self) -> bool {
+        self.reported >= self.sent
+    }
 }
 
 impl Deliveries {
-    /// What failed in this transaction. Reports of an earlier one, which was aborted, may
-    /// come late: they are none of this one's business.
-    fn failed_in(&self, transaction: usize) -> Vec<RDKafkaErrorCode> {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        let this = failed.drain(..).filter(|(number, _)| *number == transaction);
-        this.map(|(_, code)| code).collect()
+    fn reports(&self) -> MutexGuard<'_, Reports> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the records of this transaction lie: all of them, once nothing is on its way.
-    fn landed_in(&self, transaction: usize) -> Landing {
-        let mut landed = self.landed.lock().unwrap_or_else(PoisonError::into_inner);
-        let (number, landing) = std::mem::take(&mut *landed);
-        if number == transaction { landing } else { Landing::default() }
+    fn begin(&self, transaction: usize) {
+        *self.reports() = Reports { transaction, ..Reports::default() };
     }
 
-    fn land(&self, transaction: usize, record: &BorrowedMessage<'_>) {
-        let mut landed = self.landed.lock().unwrap_or_else(PoisonError::into_inner);
-        if landed.0 != transaction {
-            *landed = (transaction, Landing::default());
-        }
-        landed.1.note(record.topic(), record.partition(), record.offset());
+    /// Waits for news, but at most for `limit`.
+    fn wait<'a>(&self, reports: MutexGuard<'a, Reports>, limit: Duration) -> MutexGuard<'a, Reports> {
+        let woken = self.news.wait_timeout(reports, limit);
+        woken.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
@@ -77,23 +85,22 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, delivery: &DeliveryResult<'_>, transaction: usize) {
+        let mut reports = self.reports();
+        if reports.transaction != transaction {
+            return;
+        }
+        reports.reported += 1;
         match delivery {
-            Ok(record) => self.land(transaction, record),
+            Ok(record) => {
+                reports.landed.note(record.topic(), record.partition(), record.offset());
+            }
             Err((error, _)) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-                failed.push((transaction, code));
+                reports.failed.push(code);
             }
         }
-    }
-}
-
-/// A refusal concerns a record; any other failure the transaction.
-fn verdict(failed: &[RDKafkaErrorCode]) -> TransactionError {
-    match failed.iter().find(|code| is_refusal(**code)) {
-        Some(code) => TransactionError::Refused(*code),
-        None => {
-            TransactionError::Aborted(failed.first().map(ToString::to_string).unwrap_or_default())
+        if reports.are_complete() || delivery.is_err() {
+            self.news.notify_all();
         }
     }
 }
@@ -128,9 +135,9 @@ impl Transaction<'_> {
     /// # Errors
     /// [`TransactionError`].
     pub fn commit(self) -> Result<Landing, TransactionError> {
-        self.producer.await_deliveries(self.number)?;
+        self.producer.await_deliveries()?;
         self.producer.commit()?;
-        Ok(self.producer.inner.client().context().landed_in(self.number))
+        Ok(std::mem::take(&mut self.producer.deliveries().reports().landed))
     }
 }
 
@@ -154,7 +161,8 @@ impl Producer {
         watch: Watch,
         stop: Shutdown,
     ) -> Result<Self, KafkaError> {
-        let deliveries = Deliveries { watch, failed: Mutex::default(), landed: Mutex::default() };
+        let deliveries =
+            Deliveries { watch, reports: Mutex::default(), news: Condvar::default() };
         let settings = producer_config(config, shard, turn);
         let inner = ThreadedProducer::from_config_and_context(&settings, deliveries)?;
         let inner = Client::new(inner);
@@ -193,6 +201,7 @@ impl Producer {
     /// [`TransactionError`].
     pub fn begin(&self) -> Result<Transaction<'_>, TransactionError> {
         let number = self.transactions.fetch_add(1, Ordering::Relaxed);
+        self.deliveries().begin(number);
         self.inner.begin_transaction().map_err(|error| self.settle(error))?;
         Ok(Transaction { producer: self, number })
     }
@@ -203,6 +212,8 @@ impl Producer {
             .payload(record.value)
             .headers(record.headers);
         message.partition = record.partition;
+        // Before it is handed over: its report may come at once.
+        self.deliveries().reports().sent += 1;
         let mut stopping_since = None;
         while let Err((error, returned)) = self.inner.send(message) {
             match error.rdkafka_error_code() {
@@ -216,7 +227,7 @@ impl Producer {
                 Some(code) if is_refusal(code) => {
                     return Err(self.abort(TransactionError::Refused(code)));
                 }
-                _ => return Err(self.failed(error, number)),
+                _ => return Err(self.failed(error)),
             }
             message = returned;
         }
@@ -225,16 +236,26 @@ impl Producer {
 
     /// What has made a transaction take no more records. The report of the record that
     /// is to blame may come a little later than this consequence of it.
-    fn failed(&self, error: KafkaError, number: usize) -> TransactionError {
-        let (begun, mut failed) = (Instant::now(), Vec::new());
-        while begun.elapsed() < CAUSE {
-            failed.extend(self.inner.client().context().failed_in(number));
-            if failed.iter().any(|code| is_refusal(*code)) {
-                return self.abort(verdict(&failed));
-            }
-            std::thread::sleep(Duration::from_millis(1));
+    fn failed(&self, error: KafkaError) -> TransactionError {
+        match self.cause() {
+            Some(refused) => self.abort(refused),
+            None => self.settle(error),
         }
-        self.settle(error)
+    }
+
+    /// Why records of this transaction failed, if one of them was refused: that is often
+    /// reported after what follows from it, but not after all others.
+    fn cause(&self) -> Option<TransactionError> {
+        let begun = Instant::now();
+        let mut reports = self.deliveries().reports();
+        loop {
+            let refused = reports.failed.iter().find(|code| is_refusal(**code));
+            let left = CAUSE.saturating_sub(begun.elapsed());
+            if refused.is_some() || reports.are_complete() || left.is_zero() {
+                return refused.map(|code| TransactionError::Refused(*code));
+            }
+            reports = self.deliveries().wait(reports, left);
+        }
     }
 
     /// What is not sent yet, or not answered, shall not keep the process from stopping.
@@ -243,7 +264,7 @@ impl Producer {
         self.abort(TransactionError::Stopped)
     }
 
-    /// Until nothing is on its way any more.
+    /// Until every record is reported delivered.
     ///
     /// Not by `flush`: in this version it looks only every 100 ms (rdkafka 0.39,
     /// base_producer.rs), thirty times as long as a transaction takes.
@@ -251,31 +272,41 @@ impl Producer {
     /// Or until a failure: the transaction can then only be aborted, and librdkafka sends
     /// no more of it. It discards what it had not sent yet, and reports that at once, often
     /// before the cause; so the cause is waited for a little.
-    fn await_deliveries(&self, number: usize) -> Result<(), TransactionError> {
-        let begun = Instant::now();
+    fn await_deliveries(&self) -> Result<(), TransactionError> {
         let mut stopping_since = None;
-        let mut failed = Vec::new();
-        let mut failing_since = None;
         loop {
-            failed.extend(self.inner.client().context().failed_in(number));
-            let settled = self.inner.in_flight_count() == 0;
-            if !failed.is_empty() {
-                let since = *failing_since.get_or_insert_with(Instant::now);
-                let known = failed.iter().any(|code| is_refusal(*code));
-                if known || settled || since.elapsed() > CAUSE {
-                    return Err(self.abort(verdict(&failed)));
-                }
-            } else if settled {
+            let mut reports = self.deliveries().reports();
+            if reports.failed.is_empty() && !reports.are_complete() {
+                reports = self.deliveries().wait(reports, SLICE);
+            }
+            if let Some(first) = reports.failed.first() {
+                let aborted = TransactionError::Aborted(first.to_string());
+                drop(reports);
+                return Err(self.abort(self.cause().unwrap_or(aborted)));
+            }
+            if reports.are_complete() {
+                drop(reports);
+                self.let_go();
                 return Ok(());
             }
+            drop(reports);
             if self.out_of_grace(&mut stopping_since) {
                 return Err(self.give_up());
             }
-            let waited = begun.elapsed();
-            std::thread::sleep(
-                (waited / 8).clamp(Duration::from_micros(100), Duration::from_millis(5)),
-            );
         }
+    }
+
+    /// Waits until the thread that has just told us of the last record has let go of it:
+    /// a commit that comes sooner waits 100 ms for that.
+    fn let_go(&self) {
+        let begun = Instant::now();
+        while self.inner.in_flight_count() > 0 && begun.elapsed() < CAUSE {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+
+    fn deliveries(&self) -> &Deliveries {
+        self.inner.client().context()
     }
 
     fn commit(&self) -> Result<(), TransactionError> {

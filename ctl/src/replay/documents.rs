@@ -10,7 +10,7 @@ use bson::{RawDocumentBuf, doc};
 use futures::{TryStreamExt as _, stream};
 use mongodb::{Collection, Database};
 use projector::apply::apply;
-use projector::database::{Connection, connect};
+use projector::database::Writer;
 use projector::decode::Change;
 use projector::plan::Writes;
 use projector::refusal::ApplyError;
@@ -30,7 +30,7 @@ pub struct Rebuild<'a> {
     pub mongodb: Database,
     pub mysql: &'a MysqlSettings,
     pub progress: &'a Progress,
-    connection: Option<Connection>,
+    writer: Option<Writer>,
     pub outcome: Outcome,
 }
 
@@ -43,7 +43,7 @@ pub struct Outcome {
 
 impl<'a> Rebuild<'a> {
     pub fn new(mongodb: Database, mysql: &'a MysqlSettings, progress: &'a Progress) -> Self {
-        Self { mongodb, mysql, progress, connection: None, outcome: Outcome::default() }
+        Self { mongodb, mysql, progress, writer: None, outcome: Outcome::default() }
     }
 
     /// Parents before children: suppliers before products.
@@ -110,19 +110,19 @@ impl<'a> Rebuild<'a> {
         let mut waits = RetryPolicy::default().waits();
         loop {
             let attempt = async {
-                let connection = match &mut self.connection {
-                    Some(connection) => connection,
-                    none => none.insert(connect(self.mysql).await.map_err(ApplyError::from)?),
+                let writer = match &mut self.writer {
+                    Some(writer) => writer,
+                    none => none.insert(Writer::connect(self.mysql).await.map_err(ApplyError::from)?),
                 };
                 let writes = Writes::of(changes.iter().cloned());
-                apply(connection, std::iter::once(writes), &[]).await
+                apply(writer, std::iter::once(writes), &[]).await
             };
             match attempt.await {
                 Ok(_) => return Ok(Ok(())),
                 Err(ApplyError::Refused(poison)) => return Ok(Err(poison.to_string())),
                 Err(ApplyError::Busy(_)) => {}
                 Err(ApplyError::Away(error)) => {
-                    self.connection = None;
+                    self.writer = None;
                     if started.elapsed() > PATIENCE {
                         return Err(ReplayError::Mysql(error));
                     }

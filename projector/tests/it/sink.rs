@@ -2,7 +2,7 @@
 
 use projector::apply::{Applied, apply};
 use projector::batch::Batch;
-use projector::database::{self, Connection};
+use projector::database::Writer;
 use projector::poison::Poison;
 use projector::record::{Partition, Record};
 use projector::refusal::ApplyError;
@@ -12,13 +12,13 @@ use shared::process::MysqlSettings;
 use crate::bed::Message;
 
 pub struct Sink {
-    connection: Connection,
+    writer: Writer,
 }
 
 impl Sink {
     pub async fn new(settings: &MysqlSettings) -> Self {
-        let connection = database::connect(settings).await.unwrap();
-        Self { connection }
+        let writer = Writer::connect(settings).await.unwrap();
+        Self { writer }
     }
 
     /// One transaction, again after a deadlock. Panics at a record that does not decode.
@@ -29,7 +29,7 @@ impl Sink {
         }
         assert_eq!(batch.poisoned().count(), 0, "{:?}", batch.poisoned().next());
         loop {
-            match apply(&mut self.connection, batch.writes(), &batch.progress()).await {
+            match apply(&mut self.writer, batch.writes(), &batch.progress()).await {
                 Ok(applied) => return Ok(applied),
                 Err(ApplyError::Refused(poison)) => return Err(poison),
                 Err(ApplyError::Busy(_)) => tokio::task::yield_now().await,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use e2e::{Client, Pipeline, Rows, Servers, sample};
+use e2e::{Client, Pipeline, Process, Rows, Servers, sample};
 use mysql_async::prelude::Queryable;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -18,7 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::Settings;
 use crate::figures::{Figures, Latencies};
 
-const RATES: [u64; 2] = [20, 200];
+const RATES: [u64; 4] = [20, 50, 200, 500];
 
 /// Enough for a 99th percentile at the lower rate.
 const SECONDS_A_RATE: u64 = 15;
@@ -31,13 +31,19 @@ pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figur
     for run in 1..=settings.runs {
         println!("latency: run {run} of {}", settings.runs);
         for rate in RATES {
+            let name = format!("HTTP answer to MySQL row, {rate} writes/s");
+            if !settings.wants(&name) {
+                continue;
+            }
             // Each on a pipeline of its own: the projector's histogram has no beginning.
             let pipeline = Pipeline::start(servers, "latency").await;
             let latencies = write_and_watch(&pipeline, rate).await;
-            let name = format!("HTTP answer to MySQL row, {rate} writes/s");
             figures.add(&format!("{name}: p50"), "ms", None, latencies.percentile(50));
             figures.add(&format!("{name}: p99"), "ms", None, latencies.percentile(99));
-            let metrics = metrics(&pipeline).await;
+            let relay = metrics(&pipeline.relay).await;
+            add_mean(figures, &relay, "relay_publish_seconds", rate);
+            let metrics = metrics(&pipeline.projector).await;
+            add_mean(figures, &metrics, "projector_apply_seconds", rate);
             for percent in [50, 99] {
                 let bound = bucket_of(&metrics, "projector_end_to_end_latency_seconds", percent);
                 let name =
@@ -61,7 +67,8 @@ async fn write_and_watch(pipeline: &Pipeline, rate: u64) -> Latencies {
     let writes = rate * SECONDS_A_RATE;
     let (written, awaited) = mpsc::channel(10_000);
     let unanswered = Arc::new(AtomicUsize::new(0));
-    let watching = tokio::spawn(watch(pipeline.rows(), awaited));
+    let rows = pipeline.rows();
+    let watching = tokio::task::spawn_blocking(move || watch(rows, awaited));
     let mut ticks = interval(Duration::from_secs(1) / rate as u32);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for number in 0..writes {
@@ -95,11 +102,18 @@ async fn warm_up(pipeline: &Pipeline, client: &Client, user: &str) {
         written.send(Written { id, answered: Instant::now() }).await.expect("room for all");
     }
     drop(written);
-    watch(pipeline.rows(), awaited).await;
+    let rows = pipeline.rows();
+    tokio::task::spawn_blocking(move || watch(rows, awaited)).await.expect("the watch ends");
 }
 
-/// Until all that was written is there.
-async fn watch(rows: Rows, mut awaited: mpsc::Receiver<Written>) -> Vec<Duration> {
+/// Until all that was written is there. On a thread of its own, which nothing wakes but
+/// MySQL's answers and the clock: what the bench takes of two cores, the pipeline lacks.
+fn watch(rows: Rows, awaited: mpsc::Receiver<Written>) -> Vec<Duration> {
+    let alone = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    alone.expect("a runtime").block_on(ask_for_all(rows, awaited))
+}
+
+async fn ask_for_all(rows: Rows, mut awaited: mpsc::Receiver<Written>) -> Vec<Duration> {
     let mut connection = rows.connect().await.expect("MySQL answers");
     let mut missing: HashMap<String, Instant> = HashMap::new();
     let mut latencies = Vec::new();
@@ -122,14 +136,24 @@ async fn watch(rows: Rows, mut awaited: mpsc::Receiver<Written>) -> Vec<Duration
                 latencies.push(now.duration_since(answered));
             }
         }
-        // The runtime's own timer knows whole milliseconds only.
-        let paused = tokio::task::spawn_blocking(|| std::thread::sleep(PAUSE)).await;
-        paused.expect("a pause");
+        // The runtime's own timer knows whole milliseconds only, and nothing else waits here.
+        std::thread::sleep(PAUSE);
     }
 }
 
-async fn metrics(pipeline: &Pipeline) -> String {
-    let url = format!("{}/metrics", pipeline.projector.url());
+/// What one hop takes by its own account: how the latency comes about.
+fn add_mean(figures: &mut Figures, metrics: &str, histogram: &str, rate: u64) {
+    let value = |part: &str| {
+        let name = format!("{histogram}_{part} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        line.and_then(|value| value.parse::<f64>().ok()).unwrap_or(f64::NAN)
+    };
+    let mean = value("sum") / value("count");
+    figures.add(&format!("{histogram}, {rate}/s: mean"), "ms", None, mean * 1e3);
+}
+
+async fn metrics(process: &Process) -> String {
+    let url = format!("{}/metrics", process.url());
     reqwest::get(url).await.expect("metrics").text().await.expect("text")
 }
 
