@@ -12,6 +12,7 @@
 //! **Never**: parses a payload, links MySQL, starts "from now", reports a lag of zero
 //! that it cannot prove.
 
+mod ahead;
 mod backlog;
 pub mod batch;
 mod begin;

@@ -1,18 +1,19 @@
 //! The one loop: tail ─► batch ─► transaction ─► advance.
 //!
-//! Reading batch n+1 overlaps committing batch n. At most one batch gathers while one
-//! is under way, each bounded in bytes; when both are full the tail is not read. When
-//! nothing is under way an event leaves as soon as it is read: no timer delays it.
+//! Reading goes on while a transaction is under way, as far [`Ahead`] as memory is given
+//! for; then the tail is not read. When nothing is under way an event leaves as soon as
+//! it is read: no timer delays it.
 
 use std::time::{Duration, Instant};
 
 use crate::Relay;
+use crate::ahead::Ahead;
 use crate::batch::{Batch, Limits};
 use crate::position::Position;
 use crate::recover::CatchUp;
 use crate::session::Ended;
 use crate::stage::{Reached, Stage, Turn, reached_at};
-use crate::tail::{Read, Tail};
+use crate::tail::{Read, Tail, TailError};
 use shared::Timestamp;
 
 /// An idle stream's position moves on with other collections' writes. It is written
@@ -30,13 +31,13 @@ pub async fn stream(
     mut tail: Tail,
     mut catch_up: Option<CatchUp>,
 ) -> Ended {
-    let mut next = Batch::new(relay.limits());
+    let mut ahead = Ahead::new(relay.limits());
     let mut idle = Idle::default();
     loop {
-        let step = step(relay, stage, &mut tail, &mut next, &mut catch_up, &mut idle);
+        let step = step(relay, stage, &mut tail, &mut ahead, &mut catch_up, &mut idle);
         match step.await {
             Ok(()) => {}
-            Err(Ended::Stopped) => return stop(relay, stage, &mut tail, next, catch_up).await,
+            Err(Ended::Stopped) => return stop(relay, stage, &mut tail, ahead, catch_up).await,
             Err(ended) => return ended,
         }
     }
@@ -46,12 +47,12 @@ async fn step(
     relay: &Relay,
     stage: &mut Stage<'_>,
     tail: &mut Tail,
-    next: &mut Batch,
+    ahead: &mut Ahead,
     catch_up: &mut Option<CatchUp>,
     idle: &mut Idle,
 ) -> Result<(), Ended> {
-    if stage.is_idle() && !next.is_empty() {
-        let mut batch = next.take();
+    if stage.is_idle() && !ahead.is_empty() {
+        let mut batch = ahead.take();
         CatchUp::pass(catch_up, stage, &mut batch)?;
         stage.start(batch)?;
         idle.since = Instant::now();
@@ -59,14 +60,14 @@ async fn step(
     tokio::select! {
         biased;
         () = relay.shutdown.cancelled() => Err(Ended::Stopped),
-        turn = stage.turn(next.is_full()) => match turn? {
+        turn = stage.turn(ahead.has_full()) => match turn? {
             Turn::Ended(outcome) => stage.settle(*outcome).await,
-            Turn::Room => stage.extend(next),
+            Turn::Room => stage.extend(ahead),
         },
-        read = tail.read(next), if !next.is_full() => {
+        read = read(tail, ahead.gathering()) => {
             relay.mongodb_answered();
             match read? {
-                Read::Idle { asked_at, position } if stage.is_idle() && next.is_empty() => {
+                Read::Idle { asked_at, position } if stage.is_idle() && ahead.is_empty() => {
                     CatchUp::reach(catch_up, stage, &position);
                     idle.observe(relay, stage, catch_up.is_some(), asked_at, position);
                 }
@@ -77,18 +78,27 @@ async fn step(
     }
 }
 
+/// Waits for ever where there is no room.
+async fn read(tail: &mut Tail, room: Option<&mut Batch>) -> Result<Read, TailError> {
+    match room {
+        Some(batch) => tail.read(batch).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The transaction under way is finished or aborted; what was read but not sent will be
 /// read again. If nothing was left to read, the last checkpoint says so.
 async fn stop(
     relay: &Relay,
     stage: &mut Stage<'_>,
     tail: &mut Tail,
-    mut next: Batch,
+    ahead: Ahead,
     catch_up: Option<CatchUp>,
 ) -> Ended {
     let mut settled = stage.finish().await;
-    if settled.is_ok() && next.is_empty() && catch_up.is_none() {
-        let last = tokio::time::timeout(LAST_READ, tail.read(&mut next)).await;
+    if settled.is_ok() && ahead.is_empty() && catch_up.is_none() {
+        let mut more = Batch::new(relay.limits());
+        let last = tokio::time::timeout(LAST_READ, tail.read(&mut more)).await;
         if let Ok(Ok(Read::Idle { asked_at, position })) = last {
             let reached = Reached { drained: true, ..reached_at(position, asked_at) };
             stage.start_checkpoint(reached, relay.limits());

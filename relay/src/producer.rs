@@ -64,7 +64,11 @@ impl Deliveries {
     }
 
     /// Waits for news, but at most for `limit`.
-    fn wait<'a>(&self, reports: MutexGuard<'a, Reports>, limit: Duration) -> MutexGuard<'a, Reports> {
+    fn wait<'a>(
+        &self,
+        reports: MutexGuard<'a, Reports>,
+        limit: Duration,
+    ) -> MutexGuard<'a, Reports> {
         let woken = self.news.wait_timeout(reports, limit);
         woken.unwrap_or_else(PoisonError::into_inner).0
     }
@@ -161,8 +165,7 @@ impl Producer {
         watch: Watch,
         stop: Shutdown,
     ) -> Result<Self, KafkaError> {
-        let deliveries =
-            Deliveries { watch, reports: Mutex::default(), news: Condvar::default() };
+        let deliveries = Deliveries { watch, reports: Mutex::default(), news: Condvar::default() };
         let settings = producer_config(config, shard, turn);
         let inner = ThreadedProducer::from_config_and_context(&settings, deliveries)?;
         let inner = Client::new(inner);

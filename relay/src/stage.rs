@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::Relay;
+use crate::ahead::Ahead;
 use crate::batch::{Batch, Event, Limits};
 use crate::checkpoint::{Checkpoint, Counters, Progress, Source};
 use crate::position::{ClusterTime, Position};
@@ -150,21 +151,26 @@ impl<'a> Stage<'a> {
         more
     }
 
-    /// Adds another portion, at [`Turn::Room`].
+    /// Adds another portion, at [`Turn::Room`]. What is ahead stays there where the
+    /// transaction has just been closed.
     ///
     /// # Errors
     /// Where a change event lacks its position.
-    pub fn extend(&mut self, next: &mut Batch) -> Result<(), Ended> {
-        let Some(reached) = self.reached_by(next)? else {
+    pub fn extend(&mut self, ahead: &mut Ahead) -> Result<(), Ended> {
+        let more = self.under_way.as_ref().and_then(|under_way| under_way.more.clone());
+        let Some(room) = more.and_then(|more| more.try_reserve_owned().ok()) else {
+            return Ok(());
+        };
+        let batch = ahead.take();
+        let Some(reached) = self.reached_by(&batch)? else {
             return Ok(());
         };
         let before = self.under_way.as_ref().map_or(0, |under_way| under_way.events);
-        let checkpoint = self.checkpoint(before + next.len(), reached);
-        if let Some(UnderWay { events, more: Some(more), .. }) = &mut self.under_way
-            && let Ok(room) = more.try_reserve()
-        {
-            *events += next.len();
-            room.send(Portion { batch: next.take(), checkpoint });
+        let events = before + batch.len();
+        let checkpoint = self.checkpoint(events, reached);
+        room.send(Portion { batch, checkpoint });
+        if let Some(under_way) = &mut self.under_way {
+            under_way.events = events;
         }
         self.close_if_large();
         Ok(())

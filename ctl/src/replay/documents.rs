@@ -112,7 +112,9 @@ impl<'a> Rebuild<'a> {
             let attempt = async {
                 let writer = match &mut self.writer {
                     Some(writer) => writer,
-                    none => none.insert(Writer::connect(self.mysql).await.map_err(ApplyError::from)?),
+                    none => {
+                        none.insert(Writer::connect(self.mysql).await.map_err(ApplyError::from)?)
+                    }
                 };
                 let writes = Writes::of(changes.iter().cloned());
                 apply(writer, std::iter::once(writes), &[]).await

@@ -4,24 +4,74 @@
 //! of it for a thousand ids. So the statements name their index, which Diesel's own
 //! queries cannot.
 
+use diesel::QueryResult;
 use diesel::mysql::Mysql;
-use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
-use diesel::sql_types::Text;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Text, Untyped};
 
 /// Ids in one statement, of which each takes one of the protocol's 65,535 placeholders.
 pub(super) const IDS_A_STATEMENT: usize = 5_000;
 
-/// `before`, whose placeholders are for `fixed`, then `(?, …)` for `ids`, then `after`.
+/// Up to so many ids a statement stays prepared, and is filled up to the next power of two
+/// with its last id, so that there are few of them. A larger one is prepared each time:
+/// the driver keeps what the server says of each of its placeholders.
+const PREPARED: usize = 64;
+
+/// A query or command of this kind.
+pub(super) struct ByIds<'a> {
+    before: &'a str,
+    fixed: &'a [&'a str],
+    ids: &'a [&'a str],
+    after: &'static str,
+}
+
+/// `before`, whose placeholders are for `fixed`, then `(?, …)` for `ids`, of which there
+/// is at least one, then `after`.
 pub(super) fn by_ids<'a>(
-    before: &str,
-    fixed: &[&'a str],
-    ids: &[&'a str],
-    after: &str,
-) -> BoxedSqlQuery<'a, Mysql, SqlQuery> {
-    let places = vec!["?"; ids.len()].join(",");
-    let mut query = diesel::sql_query(format!("{before} ({places}){after}")).into_boxed::<Mysql>();
-    for value in fixed.iter().chain(ids) {
-        query = query.bind::<Text, _>(*value);
+    before: &'a str,
+    fixed: &'a [&'a str],
+    ids: &'a [&'a str],
+    after: &'static str,
+) -> ByIds<'a> {
+    ByIds { before, fixed, ids, after }
+}
+
+impl QueryFragment<Mysql> for ByIds<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        let mut before = self.before.split('?');
+        out.push_sql(before.next().unwrap_or_default());
+        for (value, sql) in self.fixed.iter().zip(before) {
+            out.push_bind_param::<Text, _>(value)?;
+            out.push_sql(sql);
+        }
+        let places = match self.ids.len() {
+            few @ 0..=PREPARED => few.next_power_of_two(),
+            many => {
+                out.unsafe_to_cache_prepared();
+                many
+            }
+        };
+        let last = self.ids.last().into_iter().cycle();
+        out.push_sql(" (");
+        for (place, id) in self.ids.iter().chain(last).take(places).enumerate() {
+            if place > 0 {
+                out.push_sql(",");
+            }
+            out.push_bind_param::<Text, _>(id)?;
+        }
+        out.push_sql(")");
+        out.push_sql(self.after);
+        Ok(())
     }
-    query
+}
+
+/// Statements of different text have the same type.
+impl QueryId for ByIds<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+/// Its columns are found by their names.
+impl Query for ByIds<'_> {
+    type SqlType = Untyped;
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use shared::Timestamp;
 use shared::document::{Order, OrderItem};
 
-use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, last_wins};
+use super::guarded::{Insert, Upsert, last_wins};
 use super::{Child, json, text};
 use crate::database::Connection;
 use crate::schema::order_items;
@@ -84,15 +84,7 @@ impl Upsert for NumberedItem {
         &LAST_WINS
     }
 
-    fn insert_one(&self) -> impl Insert {
-        diesel::insert_into(order_items::table).values(self)
-    }
-
-    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
-        diesel::insert_into(order_items::table).values(rows)
-    }
-
-    fn insert_rest(rows: &[Self]) -> impl Insert {
+    fn insert<const N: usize>(rows: &[Self; N]) -> impl Insert {
         diesel::insert_into(order_items::table).values(rows)
     }
 }

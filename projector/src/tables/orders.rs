@@ -6,7 +6,7 @@ use serde::Serialize;
 use shared::document::Order;
 use shared::event::Domain;
 
-use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, newer_wins};
+use super::guarded::{Insert, Upsert, newer_wins};
 use super::{Rank, Root, Stamp};
 use crate::schema::orders;
 
@@ -81,15 +81,7 @@ impl Upsert for OrderRow {
         &NEWER_WINS
     }
 
-    fn insert_one(&self) -> impl Insert {
-        diesel::insert_into(orders::table).values(self)
-    }
-
-    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
-        diesel::insert_into(orders::table).values(rows)
-    }
-
-    fn insert_rest(rows: &[Self]) -> impl Insert {
+    fn insert<const N: usize>(rows: &[Self; N]) -> impl Insert {
         diesel::insert_into(orders::table).values(rows)
     }
 }

@@ -8,7 +8,7 @@ use shared::Timestamp;
 use shared::document::Post;
 use shared::event::Domain;
 
-use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, newer_wins};
+use super::guarded::{Insert, Upsert, newer_wins};
 use super::{Rank, Root, Stamp, json, text};
 use crate::schema::posts;
 
@@ -96,15 +96,7 @@ impl Upsert for PostRow {
         &NEWER_WINS
     }
 
-    fn insert_one(&self) -> impl Insert {
-        diesel::insert_into(posts::table).values(self)
-    }
-
-    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
-        diesel::insert_into(posts::table).values(rows)
-    }
-
-    fn insert_rest(rows: &[Self]) -> impl Insert {
+    fn insert<const N: usize>(rows: &[Self; N]) -> impl Insert {
         diesel::insert_into(posts::table).values(rows)
     }
 }

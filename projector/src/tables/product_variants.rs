@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::document::{Product, Variant};
 
-use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, last_wins};
+use super::guarded::{Insert, Upsert, last_wins};
 use super::{Child, json};
 use crate::database::Connection;
 use crate::schema::product_variants;
@@ -69,15 +69,7 @@ impl Upsert for NumberedVariant {
         &LAST_WINS
     }
 
-    fn insert_one(&self) -> impl Insert {
-        diesel::insert_into(product_variants::table).values(self)
-    }
-
-    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
-        diesel::insert_into(product_variants::table).values(rows)
-    }
-
-    fn insert_rest(rows: &[Self]) -> impl Insert {
+    fn insert<const N: usize>(rows: &[Self; N]) -> impl Insert {
         diesel::insert_into(product_variants::table).values(rows)
     }
 }

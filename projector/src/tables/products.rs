@@ -7,7 +7,7 @@ use shared::Timestamp;
 use shared::document::Product;
 use shared::event::Domain;
 
-use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, newer_wins};
+use super::guarded::{Insert, Upsert, newer_wins};
 use super::{Rank, Root, Stamp, text};
 use crate::schema::products;
 
@@ -83,15 +83,7 @@ impl Upsert for ProductRow {
         &NEWER_WINS
     }
 
-    fn insert_one(&self) -> impl Insert {
-        diesel::insert_into(products::table).values(self)
-    }
-
-    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
-        diesel::insert_into(products::table).values(rows)
-    }
-
-    fn insert_rest(rows: &[Self]) -> impl Insert {
+    fn insert<const N: usize>(rows: &[Self; N]) -> impl Insert {
         diesel::insert_into(products::table).values(rows)
     }
 }

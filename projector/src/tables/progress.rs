@@ -4,7 +4,7 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use serde::Serialize;
 
-use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, last_wins};
+use super::guarded::{Insert, Upsert, last_wins};
 use crate::schema::projection_progress;
 
 /// How far one partition is applied.
@@ -27,15 +27,7 @@ impl Upsert for ProgressRow {
         &LAST_WINS
     }
 
-    fn insert_one(&self) -> impl Insert {
-        diesel::insert_into(projection_progress::table).values(self)
-    }
-
-    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
-        diesel::insert_into(projection_progress::table).values(rows)
-    }
-
-    fn insert_rest(rows: &[Self]) -> impl Insert {
+    fn insert<const N: usize>(rows: &[Self; N]) -> impl Insert {
         diesel::insert_into(projection_progress::table).values(rows)
     }
 }

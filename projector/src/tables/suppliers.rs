@@ -6,7 +6,7 @@ use serde::Serialize;
 use shared::document::Supplier;
 use shared::event::Domain;
 
-use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert, newer_wins};
+use super::guarded::{Insert, Upsert, newer_wins};
 use super::{Rank, Root, Stamp};
 use crate::schema::suppliers;
 
@@ -137,15 +137,7 @@ impl Upsert for SupplierRow {
         &NEWER_WINS
     }
 
-    fn insert_one(&self) -> impl Insert {
-        diesel::insert_into(suppliers::table).values(self)
-    }
-
-    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
-        diesel::insert_into(suppliers::table).values(rows)
-    }
-
-    fn insert_rest(rows: &[Self]) -> impl Insert {
+    fn insert<const N: usize>(rows: &[Self; N]) -> impl Insert {
         diesel::insert_into(suppliers::table).values(rows)
     }
 }

@@ -6,7 +6,7 @@ use shared::event::Domain;
 
 use super::Rank;
 use super::by_ids::{IDS_A_STATEMENT, by_ids};
-use super::guarded::{Insert, ROWS_A_STATEMENT, Upsert};
+use super::guarded::{Insert, Upsert};
 use crate::database::Connection;
 use crate::schema::{products, suppliers, tombstones};
 
@@ -40,15 +40,7 @@ impl Upsert for TombstoneRow {
         NEWER_WINS
     }
 
-    fn insert_one(&self) -> impl Insert {
-        diesel::insert_into(tombstones::table).values(self)
-    }
-
-    fn insert_block(rows: &[Self; ROWS_A_STATEMENT]) -> impl Insert {
-        diesel::insert_into(tombstones::table).values(rows)
-    }
-
-    fn insert_rest(rows: &[Self]) -> impl Insert {
+    fn insert<const N: usize>(rows: &[Self; N]) -> impl Insert {
         diesel::insert_into(tombstones::table).values(rows)
     }
 }
@@ -73,16 +65,12 @@ impl TombstoneRow {
         domain: Domain,
         ids: &[&str],
     ) -> QueryResult<Vec<Self>> {
-        if let [id] = ids {
-            // The daily case: prepared only once.
-            let tombstone = tombstones::table.find((domain.topic(), *id));
-            return tombstone.select(Self::as_select()).for_update().load(connection).await;
-        }
         const SELECT: &str = "SELECT * FROM tombstones FORCE INDEX (PRIMARY) \
                               WHERE domain = ? AND entity_id IN";
         let mut found = Vec::new();
         for ids in ids.chunks(IDS_A_STATEMENT) {
-            let locking = by_ids(SELECT, &[domain.topic()], ids, " FOR UPDATE");
+            let fixed = [domain.topic()];
+            let locking = by_ids(SELECT, &fixed, ids, " FOR UPDATE");
             found.extend(locking.load::<Self>(connection).await?);
         }
         Ok(found)
