@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
@@ -48,6 +49,34 @@ impl Servers {
         run_stack(&self.stack_dir, &[command, server], &[]).await;
     }
 
+    /// Restarts Kafka with further listeners: a name, the address at which it listens, and
+    /// the one at which it tells clients that it does. They stay when it is restarted again.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn restart_kafka_with_listeners(&self, further: &[(&str, SocketAddr, SocketAddr)]) {
+        let controller = remembered(&self.stack_dir, "KAFKA_CONTROLLER_PORT");
+        let own = self.setting("KAFKA_BOOTSTRAP_SERVERS");
+        let mut listeners = format!("PLAINTEXT://{own},CONTROLLER://127.0.0.1:{controller}");
+        let mut advertised = format!("PLAINTEXT://{own}");
+        let mut protocols = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned();
+        for (name, far, near) in further {
+            listeners += &format!(",{name}://{far}");
+            advertised += &format!(",{name}://{near}");
+            protocols += &format!(",{name}:PLAINTEXT");
+        }
+        let properties = self.stack_dir.join("listeners.properties");
+        let text = format!(
+            "listeners={listeners}\nadvertised.listeners={advertised}\n\
+             listener.security.protocol.map={protocols}\n"
+        );
+        std::fs::write(&properties, text).expect("the set's folder can be written");
+        let properties = properties.to_str().expect("a path in UTF-8");
+        self.control("stop", "kafka").await;
+        let settings = [("KAFKA_PROPERTIES", properties)];
+        run_stack(&self.stack_dir, &["start", "kafka"], &settings).await;
+    }
+
     /// SIGSTOP: it keeps its connections and answers nothing.
     pub async fn freeze(&self, server: &str) {
         let pid = pid(&self.stack_dir, server).expect("a server that runs has a pid file");
@@ -86,6 +115,13 @@ impl Servers {
             .collect();
         Self { stack_dir, settings }
     }
+}
+
+/// As the set was started with.
+fn remembered(stack_dir: &Path, name: &str) -> String {
+    let settings = std::fs::read_to_string(stack_dir.join("settings")).expect("a set's settings");
+    let value = settings.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    value.unwrap_or_else(|| panic!("the set does not remember {name}")).to_owned()
 }
 
 fn pid(stack_dir: &Path, server: &str) -> Option<String> {

@@ -68,7 +68,7 @@ mod tests {
         }
         assert_eq!(read, 2 * (FULL + 1));
         let first = ahead.take();
-        assert_eq!(first.events()[0].document().get_i32("n"), Ok(0));
+        assert_eq!(first.events()[0].document().get_i32("n").unwrap(), 0);
         assert!(ahead.gathering().is_some(), "there is room again");
         assert_eq!(lengths(ahead), [2; FULL]);
     }

@@ -24,6 +24,8 @@ pub enum Link {
     ApiToMongodb,
     RelayToMongodb,
     ProjectorToMysql,
+    RelayToKafka,
+    ProjectorToKafka,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,8 +59,14 @@ pub struct Incident {
 }
 
 impl Link {
-    pub const ALL: [Self; 4] =
-        [Self::ClientToApi, Self::ApiToMongodb, Self::RelayToMongodb, Self::ProjectorToMysql];
+    pub const ALL: [Self; 6] = [
+        Self::ClientToApi,
+        Self::ApiToMongodb,
+        Self::RelayToMongodb,
+        Self::ProjectorToMysql,
+        Self::RelayToKafka,
+        Self::ProjectorToKafka,
+    ];
 }
 
 impl fmt::Display for Fault {
@@ -93,6 +101,8 @@ impl fmt::Display for Target {
             Self::Link(Link::ApiToMongodb) => f.write_str("api-mongodb"),
             Self::Link(Link::RelayToMongodb) => f.write_str("relay-mongodb"),
             Self::Link(Link::ProjectorToMysql) => f.write_str("projector-mysql"),
+            Self::Link(Link::RelayToKafka) => f.write_str("relay-kafka"),
+            Self::Link(Link::ProjectorToKafka) => f.write_str("projector-kafka"),
         }
     }
 }

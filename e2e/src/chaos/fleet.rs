@@ -37,6 +37,7 @@ impl Fleet {
         let (for_api, for_relay) = (to_mongodb().await, to_mongodb().await);
         let mysql = format!("{}:{}", direct["MYSQL_HOST"], direct["MYSQL_PORT"]);
         let for_projector = Proxy::start(mysql).await;
+        let [relay_to_kafka, projector_to_kafka] = ways_to_kafka(servers).await;
 
         let with = |changes: &[(&str, String)]| {
             let mut environment = direct.clone();
@@ -45,9 +46,14 @@ impl Fleet {
             environment
         };
         let api = with(&[("MONGODB_URL", mongodb_url(&for_api))]);
-        let relay = with(&[("MONGODB_URL", mongodb_url(&for_relay))]);
-        let port = for_projector.address().port().to_string();
-        let projector = with(&[("MYSQL_PORT", port)]);
+        let relay = with(&[
+            ("MONGODB_URL", mongodb_url(&for_relay)),
+            ("KAFKA_BOOTSTRAP_SERVERS", relay_to_kafka.address().to_string()),
+        ]);
+        let projector = with(&[
+            ("MYSQL_PORT", for_projector.address().port().to_string()),
+            ("KAFKA_BOOTSTRAP_SERVERS", projector_to_kafka.address().to_string()),
+        ]);
         let apis = pair("api", &api, &logs);
         let relays = pair("relay", &relay, &logs);
         let projectors = pair("projector", &projector, &logs);
@@ -73,6 +79,8 @@ impl Fleet {
                 (Link::ApiToMongodb, vec![for_api]),
                 (Link::RelayToMongodb, vec![for_relay]),
                 (Link::ProjectorToMysql, vec![for_projector]),
+                (Link::RelayToKafka, vec![relay_to_kafka]),
+                (Link::ProjectorToKafka, vec![projector_to_kafka]),
             ]),
             environment: direct,
             logs,
@@ -117,6 +125,19 @@ impl Fleet {
     pub fn logs(&self) -> &Path {
         &self.logs
     }
+}
+
+/// Two ways, through proxies. A client goes where the broker says it is, so the broker gets
+/// two more addresses, each of which it gives out as that of a proxy.
+async fn ways_to_kafka(servers: &Servers) -> [Proxy; 2] {
+    let far: [SocketAddr; 2] = [free(), free()];
+    let [relay, projector] = far.map(|far| Proxy::start(far.to_string()));
+    let proxies = [relay.await, projector.await];
+    let near = proxies.each_ref().map(Proxy::address);
+    servers
+        .restart_kafka_with_listeners(&[("RELAY", far[0], near[0]), ("PROJECTOR", far[1], near[1])])
+        .await;
+    proxies
 }
 
 fn pair(name: &str, environment: &BTreeMap<String, String>, logs: &Path) -> Vec<Process> {

@@ -17,7 +17,7 @@ const LATENCY_RUN: u32 = 3;
 /// Those that it keeps busy.
 const SERVERS: [&str; 2] = ["mongodb", "kafka"];
 /// A broker that has just started spends more on compiling its own code than on records.
-const WARM_UP: usize = 400_000;
+const WARM_UP: usize = 1_500_000;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figures) {
