@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
+use crate::metrics::Metrics;
 use crate::{Used, eventually};
 
 /// One of our binaries, running. Killed (-9) when dropped.
@@ -85,6 +86,13 @@ impl Process {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// # Panics
+    /// Where it does not answer.
+    pub async fn metrics(&self) -> Metrics {
+        let answer = reqwest::get(format!("{}/metrics", self.url())).await;
+        Metrics(answer.expect("it answers").text().await.expect("metrics are text"))
     }
 
     /// What it has used since it was started or restarted.

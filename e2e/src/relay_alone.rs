@@ -57,41 +57,26 @@ impl RelayAlone {
 
     /// Events acknowledged by Kafka since the process was started.
     pub async fn published(&self) -> f64 {
-        let metrics = self.metrics().await;
+        let metrics = self.process.metrics().await;
         let of = |domain: Domain| {
             let name = format!("relay_published_total{{topic=\"{}\"}}", domain.topic());
-            value(&metrics, &name).unwrap_or_default()
+            metrics.value(&name).unwrap_or_default()
         };
         Domain::ALL.into_iter().map(of).sum()
     }
 
     /// Events in a Kafka transaction, and the seconds that one takes, on average.
     pub async fn mean_transaction(&self) -> (f64, f64) {
-        let metrics = self.metrics().await;
-        let mean = |histogram: &str| {
-            let of = |part| value(&metrics, &format!("{histogram}_{part}")).unwrap_or_default();
-            of("sum") / of("count")
-        };
-        (mean("relay_batch_size"), mean("relay_publish_seconds"))
+        let metrics = self.process.metrics().await;
+        (metrics.mean("relay_batch_size"), metrics.mean("relay_publish_seconds"))
     }
 
     /// `None` where the metric is absent.
     pub async fn metric(&self, name: &str) -> Option<f64> {
-        value(&self.metrics().await, name)
+        self.process.metrics().await.value(name)
     }
 
     pub fn used(&self) -> Used {
         self.process.used()
     }
-
-    async fn metrics(&self) -> String {
-        let url = format!("{}/metrics", self.process.url());
-        let answer = reqwest::get(url).await.expect("the relay answers");
-        answer.text().await.expect("metrics are text")
-    }
-}
-
-fn value(metrics: &str, name: &str) -> Option<f64> {
-    let line = metrics.lines().find(|line| line.split(' ').next() == Some(name))?;
-    line.rsplit(' ').next()?.parse().ok()
 }

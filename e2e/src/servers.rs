@@ -39,6 +39,8 @@ impl Servers {
             ("MONGODB_CACHE_GB", "0.5"),
             ("MONGODB_OPLOG_MB", "990"),
             ("MYSQL_BUFFER_POOL", "128M"),
+            // What a test has added to it does not outlive the test.
+            ("KAFKA_PROPERTIES", "/dev/null"),
         ];
         run_stack(&stack_dir, &[&["start"], &SERVERS[..]].concat(), &settings).await;
         Self::open(stack_dir)
@@ -55,7 +57,8 @@ impl Servers {
     /// # Panics
     /// Where it does not start.
     pub async fn restart_kafka_with_listeners(&self, further: &[(&str, SocketAddr, SocketAddr)]) {
-        let controller = remembered(&self.stack_dir, "KAFKA_CONTROLLER_PORT");
+        // Not for clients, so not in the env file.
+        let controller = &read_variables(&self.stack_dir.join("settings"))["KAFKA_CONTROLLER_PORT"];
         let own = self.setting("KAFKA_BOOTSTRAP_SERVERS");
         let mut listeners = format!("PLAINTEXT://{own},CONTROLLER://127.0.0.1:{controller}");
         let mut advertised = format!("PLAINTEXT://{own}");
@@ -107,21 +110,17 @@ impl Servers {
 
     fn open(stack_dir: PathBuf) -> Self {
         let env = stack_dir.join("env");
-        let text = std::fs::read_to_string(&env).unwrap_or_else(|error| panic!("{env:?}: {error}"));
-        let settings = text
-            .lines()
-            .filter_map(|line| line.split_once('='))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        Self { stack_dir, settings }
+        Self { settings: read_variables(&env), stack_dir }
     }
 }
 
-/// As the set was started with.
-fn remembered(stack_dir: &Path, name: &str) -> String {
-    let settings = std::fs::read_to_string(stack_dir.join("settings")).expect("a set's settings");
-    let value = settings.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    value.unwrap_or_else(|| panic!("the set does not remember {name}")).to_owned()
+/// Lines of NAME=value.
+fn read_variables(file: &Path) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{file:?}: {error}"));
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 fn pid(stack_dir: &Path, server: &str) -> Option<String> {

@@ -75,7 +75,8 @@ impl Writer {
     }
 }
 
-/// A pool of connections as [`connect`] makes them. It opens the first one when it is first needed.
+/// A pool of connections as [`connect`] makes them. It opens the first one when it is first
+/// needed.
 pub fn pool(settings: &MysqlSettings, size: u32) -> Pool {
     let settings = settings.clone();
     let mut config = ManagerConfig::default();
@@ -96,8 +97,7 @@ pub fn pool(settings: &MysqlSettings, size: u32) -> Pool {
 
 /// Creates the database where it is missing and brings its schema up to date.
 ///
-/// Any number of instances may do so at once: one works, the others wait. Needs a
-/// multi-threaded runtime (Diesel's migrations block).
+/// Any number of instances may do so at once: one works, the others wait.
 ///
 /// # Errors
 /// Where the server cannot be reached, or the account may neither find nor create the database.

@@ -4,6 +4,8 @@ use clap::Parser;
 use projector::config::Config;
 use shared::process::{shutdown_on_signal, start_telemetry};
 
+// It waits for Kafka or for MySQL: a second thread would only be woken more often than there
+// is something to do.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let config = Config::parse();

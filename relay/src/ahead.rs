@@ -21,7 +21,7 @@ impl Ahead {
     }
 
     /// What the tail adds to; `None` where it must wait.
-    pub fn gathering(&mut self) -> Option<&mut Batch> {
+    pub fn room(&mut self) -> Option<&mut Batch> {
         if self.gathering.is_full() && self.full.len() < FULL {
             self.full.push_back(self.gathering.take());
         }
@@ -62,14 +62,14 @@ mod tests {
     fn is_bounded_and_keeps_the_order() {
         let mut ahead = Ahead::new(Limits { events: 2, bytes: usize::MAX });
         let mut read = 0;
-        while let Some(batch) = ahead.gathering() {
+        while let Some(batch) = ahead.room() {
             batch.push(event(read));
             read += 1;
         }
         assert_eq!(read, 2 * (FULL + 1));
         let first = ahead.take();
         assert_eq!(first.events()[0].document().get_i32("n").unwrap(), 0);
-        assert!(ahead.gathering().is_some(), "there is room again");
+        assert!(ahead.room().is_some(), "there is room again");
         assert_eq!(lengths(ahead), [2; FULL]);
     }
 
@@ -77,7 +77,7 @@ mod tests {
     fn what_has_only_begun_can_be_taken_but_is_not_full() {
         let mut ahead = Ahead::new(Limits { events: 2, bytes: usize::MAX });
         assert!(ahead.is_empty());
-        ahead.gathering().unwrap().push(event(0));
+        ahead.room().unwrap().push(event(0));
         assert!(!ahead.is_empty() && !ahead.has_full());
         assert_eq!(lengths(ahead), [1]);
     }

@@ -64,7 +64,7 @@ async fn step(
             Turn::Ended(outcome) => stage.settle(*outcome).await,
             Turn::Room => stage.extend(ahead),
         },
-        read = read(tail, ahead.gathering()) => {
+        read = read(tail, ahead.room()) => {
             relay.mongodb_answered();
             match read? {
                 Read::Idle { asked_at, position } if stage.is_idle() && ahead.is_empty() => {

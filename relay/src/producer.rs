@@ -42,7 +42,8 @@ struct Reports {
     /// Of the transaction with this number. Those of an earlier one, which was aborted, may
     /// come late: they are none of this one's business.
     transaction: usize,
-    sent: usize,
+    /// Known once all are sent.
+    expected: Option<usize>,
     reported: usize,
     failed: Vec<RDKafkaErrorCode>,
     landed: Landing,
@@ -50,7 +51,7 @@ struct Reports {
 
 impl Reports {
     fn are_complete(&self) -> bool {
-        self.reported >= self.sent
+        self.expected.is_some_and(|expected| self.reported >= expected)
     }
 }
 
@@ -122,6 +123,7 @@ pub struct Record<'a> {
 pub struct Transaction<'a> {
     producer: &'a Producer,
     number: usize,
+    sent: usize,
 }
 
 impl Transaction<'_> {
@@ -129,8 +131,10 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// [`TransactionError`].
-    pub fn send(&self, record: Record<'_>) -> Result<(), TransactionError> {
-        self.producer.send(record, self.number)
+    pub fn send(&mut self, record: Record<'_>) -> Result<(), TransactionError> {
+        self.producer.send(record, self.number)?;
+        self.sent += 1;
+        Ok(())
     }
 
     /// Commits, and says where the records lie. Once this returns Ok, and only then, a
@@ -139,7 +143,7 @@ impl Transaction<'_> {
     /// # Errors
     /// [`TransactionError`].
     pub fn commit(self) -> Result<Landing, TransactionError> {
-        self.producer.await_deliveries()?;
+        self.producer.await_deliveries(self.sent)?;
         self.producer.commit()?;
         Ok(std::mem::take(&mut self.producer.deliveries().reports().landed))
     }
@@ -206,7 +210,7 @@ impl Producer {
         let number = self.transactions.fetch_add(1, Ordering::Relaxed);
         self.deliveries().begin(number);
         self.inner.begin_transaction().map_err(|error| self.settle(error))?;
-        Ok(Transaction { producer: self, number })
+        Ok(Transaction { producer: self, number, sent: 0 })
     }
 
     fn send(&self, record: Record<'_>, number: usize) -> Result<(), TransactionError> {
@@ -215,8 +219,6 @@ impl Producer {
             .payload(record.value)
             .headers(record.headers);
         message.partition = record.partition;
-        // Before it is handed over: its report may come at once.
-        self.deliveries().reports().sent += 1;
         let mut stopping_since = None;
         while let Err((error, returned)) = self.inner.send(message) {
             match error.rdkafka_error_code() {
@@ -267,7 +269,7 @@ impl Producer {
         self.abort(TransactionError::Stopped)
     }
 
-    /// Until every record is reported delivered.
+    /// Until each of `sent` records is reported delivered.
     ///
     /// Not by `flush`: in this version it looks only every 100 ms (rdkafka 0.39,
     /// base_producer.rs), thirty times as long as a transaction takes.
@@ -275,8 +277,9 @@ impl Producer {
     /// Or until a failure: the transaction can then only be aborted, and librdkafka sends
     /// no more of it. It discards what it had not sent yet, and reports that at once, often
     /// before the cause; so the cause is waited for a little.
-    fn await_deliveries(&self) -> Result<(), TransactionError> {
+    fn await_deliveries(&self, sent: usize) -> Result<(), TransactionError> {
         let mut stopping_since = None;
+        self.deliveries().reports().expected = Some(sent);
         loop {
             let mut reports = self.deliveries().reports();
             if reports.failed.is_empty() && !reports.are_complete() {

@@ -173,7 +173,7 @@ impl Publisher {
 
     fn commit(
         &self,
-        transaction: Transaction<'_>,
+        mut transaction: Transaction<'_>,
         checkpoint: &Checkpoint,
     ) -> Result<Landing, TransactionError> {
         let encoded =
@@ -192,7 +192,7 @@ impl Publisher {
 }
 
 fn send_all<'a>(
-    transaction: Transaction<'a>,
+    mut transaction: Transaction<'a>,
     events: &[Publishable<'_>],
 ) -> Result<Transaction<'a>, TransactionError> {
     for event in events {

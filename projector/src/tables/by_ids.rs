@@ -20,30 +20,17 @@ const PREPARED: usize = 64;
 /// A query or command of this kind.
 pub(super) struct ByIds<'a> {
     before: &'a str,
-    fixed: &'a [&'a str],
     ids: &'a [&'a str],
     after: &'static str,
 }
 
-/// `before`, whose placeholders are for `fixed`, then `(?, …)` for `ids`, of which there
-/// is at least one, then `after`.
-pub(super) fn by_ids<'a>(
-    before: &'a str,
-    fixed: &'a [&'a str],
-    ids: &'a [&'a str],
-    after: &'static str,
-) -> ByIds<'a> {
-    ByIds { before, fixed, ids, after }
+/// `before`, then `(?, …)` for `ids`, of which there is at least one, then `after`.
+pub(super) fn by_ids<'a>(before: &'a str, ids: &'a [&'a str], after: &'static str) -> ByIds<'a> {
+    ByIds { before, ids, after }
 }
 
 impl QueryFragment<Mysql> for ByIds<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        let mut before = self.before.split('?');
-        out.push_sql(before.next().unwrap_or_default());
-        for (value, sql) in self.fixed.iter().zip(before) {
-            out.push_bind_param::<Text, _>(value)?;
-            out.push_sql(sql);
-        }
         let places = match self.ids.len() {
             few @ 0..=PREPARED => few.next_power_of_two(),
             many => {
@@ -52,6 +39,7 @@ impl QueryFragment<Mysql> for ByIds<'_> {
             }
         };
         let last = self.ids.last().into_iter().cycle();
+        out.push_sql(self.before);
         out.push_sql(" (");
         for (place, id) in self.ids.iter().chain(last).take(places).enumerate() {
             if place > 0 {

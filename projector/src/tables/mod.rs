@@ -88,7 +88,7 @@ pub(crate) trait Root: Upsert + Clone {
             );
             let mut shown = Vec::with_capacity(ids.len());
             for ids in ids.chunks(IDS_A_STATEMENT) {
-                let found: Vec<Shown> = by_ids(&select, &[], ids, "").load(connection).await?;
+                let found: Vec<Shown> = by_ids(&select, ids, "").load(connection).await?;
                 shown.extend(found);
             }
             Ok(shown)
@@ -147,7 +147,7 @@ pub(crate) trait Child: Sized + Send + Sync {
             let mut present = HashMap::new();
             for parents in parents.chunks(IDS_A_STATEMENT) {
                 let found: Vec<Present> =
-                    by_ids(Self::PRESENT, &[], parents, "").load(connection).await?;
+                    by_ids(Self::PRESENT, parents, "").load(connection).await?;
                 present.extend(found.into_iter().map(|it| ((it.parent, it.name), it.id)));
             }
             let numbered = rows.into_iter().map(|row| {

@@ -65,12 +65,14 @@ impl TombstoneRow {
         domain: Domain,
         ids: &[&str],
     ) -> QueryResult<Vec<Self>> {
-        const SELECT: &str = "SELECT * FROM tombstones FORCE INDEX (PRIMARY) \
-                              WHERE domain = ? AND entity_id IN";
+        let select = format!(
+            "SELECT * FROM tombstones FORCE INDEX (PRIMARY) \
+             WHERE domain = '{}' AND entity_id IN",
+            domain.topic()
+        );
         let mut found = Vec::new();
         for ids in ids.chunks(IDS_A_STATEMENT) {
-            let fixed = [domain.topic()];
-            let locking = by_ids(SELECT, &fixed, ids, " FOR UPDATE");
+            let locking = by_ids(&select, ids, " FOR UPDATE");
             found.extend(locking.load::<Self>(connection).await?);
         }
         Ok(found)
@@ -170,22 +172,23 @@ impl Statement {
     /// Lays the tombstones of `ids` over the rows they outrank.
     pub(crate) async fn lay(self, connection: &mut Connection, ids: &[&str]) -> QueryResult<()> {
         let Self { table, key, assignments, .. } = self;
+        let domain = self.domain.topic();
         let outranks = "(t.version > r.version OR (t.version = 0 AND r.version = 0 \
                         AND t.event_timestamp > r.event_timestamp))";
         // Two statements, because one that updates two tables assigns in no fixed order.
         let remember = format!(
             "UPDATE tombstones t JOIN {table} r ON r.{key} = t.entity_id \
              SET t.content_version = r.version, t.content_timestamp = r.event_timestamp \
-             WHERE {outranks} AND t.domain = ? AND t.entity_id IN"
+             WHERE {outranks} AND t.domain = '{domain}' AND t.entity_id IN"
         );
         let lay = format!(
             "UPDATE {table} r JOIN tombstones t ON t.entity_id = r.{key} \
              SET {assignments}, r.updated_at = t.event_timestamp, r.event_id = t.event_id, \
              r.event_timestamp = t.event_timestamp, r.version = t.version \
-             WHERE {outranks} AND t.domain = ? AND t.entity_id IN"
+             WHERE {outranks} AND t.domain = '{domain}' AND t.entity_id IN"
         );
-        self.execute(connection, &remember, ids).await?;
-        self.execute(connection, &lay, ids).await
+        execute(connection, &remember, ids).await?;
+        execute(connection, &lay, ids).await
     }
 
     /// Gives the rows of `ids` back the rank of the document under the tombstone, so
@@ -193,24 +196,20 @@ impl Statement {
     /// the same transaction.
     pub(crate) async fn lift(self, connection: &mut Connection, ids: &[&str]) -> QueryResult<()> {
         let Self { table, key, .. } = self;
+        let domain = self.domain.topic();
         let lift = format!(
             "UPDATE {table} r JOIN tombstones t ON t.entity_id = r.{key} \
              SET r.version = t.content_version, r.event_timestamp = t.content_timestamp \
              WHERE r.event_id = t.event_id AND t.content_version IS NOT NULL \
-             AND t.domain = ? AND t.entity_id IN"
+             AND t.domain = '{domain}' AND t.entity_id IN"
         );
-        self.execute(connection, &lift, ids).await
+        execute(connection, &lift, ids).await
     }
+}
 
-    async fn execute(
-        self,
-        connection: &mut Connection,
-        statement: &str,
-        ids: &[&str],
-    ) -> QueryResult<()> {
-        for ids in ids.chunks(IDS_A_STATEMENT) {
-            by_ids(statement, &[self.domain.topic()], ids, "").execute(connection).await?;
-        }
-        Ok(())
+async fn execute(connection: &mut Connection, statement: &str, ids: &[&str]) -> QueryResult<()> {
+    for ids in ids.chunks(IDS_A_STATEMENT) {
+        by_ids(statement, ids, "").execute(connection).await?;
     }
+    Ok(())
 }

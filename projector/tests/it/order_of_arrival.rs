@@ -155,6 +155,24 @@ async fn a_clash_on_order_number_rewrites_nobody() {
     bed.drop_database().await;
 }
 
+/// What came before the refusal, in the same transaction, is not there either, nor that it
+/// was applied.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_batch_leaves_nothing_behind() {
+    let (bed, mut sink) = bed_and_sink().await;
+    let number = "ORD-20260101-AAAA";
+    sink.batch([event(EventType::OrderCreated, &order(Id::new(), number, 1, &["item_1"]))]).await;
+    let innocent = event(EventType::UserCreated, &user(Id::new(), 1));
+    let clash = event(EventType::OrderCreated, &order(Id::new(), number, 1, &["item_1"]));
+    let records = vec![record(&innocent, "", 0), record(&clash, "", 1)];
+    sink.apply(records).await.unwrap_err();
+    assert_eq!(bed.count("users", "TRUE").await, 0);
+    assert_eq!(bed.count("projection_progress", "`offset` > 0 OR topic = 'user'").await, 0);
+    sink.batch([innocent]).await;
+    assert_eq!(bed.count("users", "TRUE").await, 1, "the next transaction is a whole one again");
+    bed.drop_database().await;
+}
+
 /// Whatever the order, the row shows the newest document, deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_soft_deletion_lies_over_whatever_document_comes() {

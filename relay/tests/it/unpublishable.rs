@@ -52,8 +52,9 @@ async fn a_record_kafka_will_never_take_is_set_aside() {
     pipeline.drop().await;
 }
 
-/// Which take less than the relay would hand them.
-async fn create_narrow_topics(pipeline: &Pipeline) {
+/// The topics are there before, and take less than the relay would hand them.
+async fn with_narrow_topics(name: &str) -> Pipeline {
+    let pipeline = Pipeline::new(name).await;
     let topics = Domain::ALL.map(|domain| pipeline.topic(domain.topic()));
     let narrow =
         |name| NewTopic::new(name, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "20000");
@@ -62,14 +63,13 @@ async fn create_narrow_topics(pipeline: &Pipeline) {
     for created in admin.create_topics(&wanted, &AdminOptions::new()).await.unwrap() {
         created.unwrap();
     }
+    pipeline
 }
 
-/// The topics were there before, and take less than the relay would hand them. Records
-/// that share a request with the guilty one are refused with it, and must not die.
+/// Records that share a request with the guilty one are refused with it, and must not die.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_only_the_broker_refuses_dies_alone() {
-    let pipeline = Pipeline::new("refused").await;
-    create_narrow_topics(&pipeline).await;
+    let pipeline = with_narrow_topics("refused").await;
     let mut written = history(40, 2);
     written[37].payload.push_str(&" ".repeat(50_000));
     written[63].payload.push_str(&" ".repeat(50_000));
@@ -92,26 +92,32 @@ async fn a_record_that_only_the_broker_refuses_dies_alone() {
     pipeline.drop().await;
 }
 
-/// The settings of a relay that has published `first` and was stopped: what is written
-/// now is a backlog that the stream brings, not a sweep.
-async fn after_a_stop(pipeline: &Pipeline, first: &[OutboxRecord]) -> BTreeMap<String, String> {
+/// What a relay has published before it was stopped, and its settings: what is written now
+/// is a backlog that the stream brings, not a sweep.
+async fn after_a_stop(pipeline: &Pipeline) -> (Vec<OutboxRecord>, BTreeMap<String, String>) {
+    let first = history(1, 1);
     let mut settings = pipeline.settings();
     settings.insert("RELAY_BATCH_BYTES".to_owned(), "65536".to_owned());
     let relay = Process::launch(&settings);
-    pipeline.write(first).await;
+    pipeline.write(&first).await;
     pipeline.await_events(first.len()).await;
     assert!(relay.terminate(PATIENCE).await.success());
-    settings
+    (first, settings)
+}
+
+async fn await_dead(pipeline: &Pipeline, records: u64) {
+    until(&format!("{records} dead records"), || async {
+        pipeline.dead().count_documents(doc! {}).await.unwrap() == records
+    })
+    .await;
 }
 
 /// A backlog goes in large transactions, whose portions are not kept. What stands in the
 /// midst of one is found all the same, by reading it again; nothing is sent twice for that.
 #[tokio::test(flavor = "multi_thread")]
 async fn in_the_midst_of_a_backlog_the_guilty_die_alone() {
-    let pipeline = Pipeline::new("midst").await;
-    create_narrow_topics(&pipeline).await;
-    let first = history(1, 1);
-    let settings = after_a_stop(&pipeline, &first).await;
+    let pipeline = with_narrow_topics("midst").await;
+    let (first, settings) = after_a_stop(&pipeline).await;
     let mut written = history(300, 20);
     for refused in [2_000, 2_001, 4_500] {
         written[refused].payload.push_str(&" ".repeat(50_000));
@@ -126,10 +132,7 @@ async fn in_the_midst_of_a_backlog_the_guilty_die_alone() {
     let relay = Process::launch(&settings);
     let all = [first, written].concat();
     assert_exactly_once(&pipeline.await_events(all.len()).await, &all);
-    until("four dead records", || async {
-        pipeline.dead().count_documents(doc! {}).await.unwrap() == 4
-    })
-    .await;
+    await_dead(&pipeline, 4).await;
     for (reason, count) in [("refused_by_kafka", 3), ("broken_record", 1)] {
         let found = pipeline.dead().count_documents(doc! { "reason": reason }).await.unwrap();
         assert_eq!(found, count, "{reason}");
@@ -143,8 +146,7 @@ async fn in_the_midst_of_a_backlog_the_guilty_die_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_goes_in_few_transactions() {
     let pipeline = Pipeline::new("portions").await;
-    let first = history(1, 1);
-    let settings = after_a_stop(&pipeline, &first).await;
+    let (first, settings) = after_a_stop(&pipeline).await;
     let backlog = history(500, 20);
     pipeline.write(&backlog).await;
     let relay = Process::launch(&settings);
@@ -162,10 +164,8 @@ async fn a_backlog_goes_in_few_transactions() {
 /// the same, or the relay would come back to it for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_of_nothing_but_refused_records_is_passed() {
-    let pipeline = Pipeline::new("alone").await;
-    create_narrow_topics(&pipeline).await;
-    let first = history(1, 1);
-    let settings = after_a_stop(&pipeline, &first).await;
+    let pipeline = with_narrow_topics("alone").await;
+    let (first, settings) = after_a_stop(&pipeline).await;
     // Two of them fill a portion: of five in a row, some are alone in theirs.
     let mut written = history(200, 10);
     let refused = (100..2_000).step_by(300).flat_map(|begin| begin..begin + 5);
@@ -177,10 +177,7 @@ async fn a_transaction_of_nothing_but_refused_records_is_passed() {
     let relay = Process::launch(&settings);
     let all = [first, written].concat();
     assert_exactly_once(&pipeline.await_events(all.len()).await, &all);
-    until("35 dead records", || async {
-        pipeline.dead().count_documents(doc! {}).await.unwrap() == 35
-    })
-    .await;
+    await_dead(&pipeline, 35).await;
     let died = relay.metric("relay_dead_events_total").await;
     assert_eq!(died, Some(35.0), "it came back to some that had died");
     relay.kill();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use e2e::{Client, Pipeline, Process, Rows, Servers, sample};
+use e2e::{Client, Pipeline, Rows, Servers, sample};
 use mysql_async::prelude::Queryable;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -29,11 +29,12 @@ const WARM_UP: usize = 200;
 /// a minute at this rate.
 const BROKER_WARM_UP: (u64, u64) = (200, 90);
 
-/// Between two questions to MySQL. At many writes somebody asks all the time, and what
-/// that takes of two cores, the pipeline lacks.
-fn pause(rate: u64) -> Duration {
-    Duration::from_micros(if rate < 100 { 300 } else { 1000 })
-}
+/// Between two questions to MySQL.
+const PAUSE: Duration = Duration::from_micros(300);
+/// At so many writes a second it is asked all the time, and what that takes of two cores,
+/// the pipeline lacks: so less often.
+const MANY: u64 = 100;
+const LONG_PAUSE: Duration = Duration::from_millis(1);
 
 pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figures) {
     let (rate, seconds) = BROKER_WARM_UP;
@@ -51,10 +52,15 @@ pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figur
             let latencies = write_and_watch(&pipeline, rate, SECONDS_A_RATE).await;
             figures.add(&format!("{name}: p50"), "ms", None, latencies.percentile(50));
             figures.add(&format!("{name}: p99"), "ms", None, latencies.percentile(99));
-            let relay = metrics(&pipeline.relay).await;
-            add_mean(figures, &relay, "relay_publish_seconds", rate);
-            let projector = metrics(&pipeline.projector).await;
-            add_mean(figures, &projector, "projector_apply_seconds", rate);
+            // How the latency comes about, by each hop's own account.
+            let hops = [
+                (&pipeline.relay, "relay_publish_seconds"),
+                (&pipeline.projector, "projector_apply_seconds"),
+            ];
+            for (process, histogram) in hops {
+                let mean = process.metrics().await.mean(histogram) * 1e3;
+                figures.add(&format!("{histogram}, {rate}/s: mean"), "ms", None, mean);
+            }
         }
     }
 }
@@ -73,7 +79,8 @@ async fn write_and_watch(pipeline: &Pipeline, rate: u64, seconds: u64) -> Latenc
     let (written, awaited) = mpsc::channel(10_000);
     let unanswered = Arc::new(AtomicUsize::new(0));
     let rows = pipeline.rows();
-    let watching = tokio::task::spawn_blocking(move || watch(rows, awaited, pause(rate)));
+    let pause = if rate < MANY { PAUSE } else { LONG_PAUSE };
+    let watching = tokio::task::spawn_blocking(move || watch(rows, awaited, pause));
     let mut ticks = interval(Duration::from_secs(1) / rate as u32);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for number in 0..writes {
@@ -108,9 +115,7 @@ async fn warm_up(pipeline: &Pipeline, client: &Client, user: &str) {
     }
     drop(written);
     let rows = pipeline.rows();
-    tokio::task::spawn_blocking(move || watch(rows, awaited, pause(0)))
-        .await
-        .expect("the watch ends");
+    tokio::task::spawn_blocking(move || watch(rows, awaited, PAUSE)).await.expect("the watch ends");
 }
 
 /// Until all that was written is there. On a thread of its own, which nothing wakes but
@@ -150,20 +155,4 @@ async fn ask_for_all(
         // The runtime's own timer knows whole milliseconds only, and nothing else waits here.
         std::thread::sleep(pause);
     }
-}
-
-/// What one hop takes by its own account: how the latency comes about.
-fn add_mean(figures: &mut Figures, metrics: &str, histogram: &str, rate: u64) {
-    let value = |part: &str| {
-        let name = format!("{histogram}_{part} ");
-        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
-        line.and_then(|value| value.parse::<f64>().ok()).unwrap_or(f64::NAN)
-    };
-    let mean = value("sum") / value("count");
-    figures.add(&format!("{histogram}, {rate}/s: mean"), "ms", None, mean * 1e3);
-}
-
-async fn metrics(process: &Process) -> String {
-    let url = format!("{}/metrics", process.url());
-    reqwest::get(url).await.expect("metrics").text().await.expect("text")
 }

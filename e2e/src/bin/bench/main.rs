@@ -25,8 +25,8 @@ use e2e::Servers;
 use figures::Figures;
 
 const USAGE: &str = "bench [api|reads|relay|projector|million|latency]…   (BENCH_RUNS=3, \
-                     BENCH_SECONDS=4, BENCH_JSON=FILE; api, reads: BENCH_ONLY=part of the names \
-                     of the rows wanted; relay: BENCH_BACKLOG=200000 events, BENCH_GROWTH=10)";
+                     BENCH_SECONDS=4, BENCH_JSON=FILE; api, reads, latency: BENCH_ONLY=part of \
+                     the names of the rows wanted; relay: BENCH_BACKLOG=200000 events, BENCH_GROWTH=10)";
 
 #[tokio::main]
 async fn main() {
