@@ -215,6 +215,8 @@ fn properties(config: &Config) -> ClientConfig {
         .set("allow.auto.create.topics", "false")
         .set("topic.metadata.refresh.interval.ms", "1000")
         .set("reconnect.backoff.max.ms", "1000")
+        // No fetch may wait in the kernel until the request before it is acknowledged.
+        .set("socket.nagle.disable", "true")
         // What librdkafka may hold beside our own batches, and no pause once it is full.
         .set("queued.max.messages.kbytes", "1024")
         .set("queued.min.messages", "10000")

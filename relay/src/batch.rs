@@ -3,21 +3,22 @@
 use bson::{RawDocument, RawDocumentBuf};
 use shared::outbox::{BrokenRecord, StoredRecord};
 
+use crate::change::Change;
+
 /// An outbox record on its way, in the bytes MongoDB sent.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A change event of an insert: the record is its `fullDocument`.
-    Streamed(RawDocumentBuf),
+    Streamed(Change),
     /// A record read from the collection itself.
     Swept(RawDocumentBuf),
 }
 
 impl Event {
-    /// The outbox record, as stored. A change event that lacks it stands for itself, and
-    /// is found broken.
+    /// The outbox record, as stored.
     pub fn document(&self) -> &RawDocument {
         match self {
-            Self::Streamed(change) => change.get_document("fullDocument").unwrap_or(change),
+            Self::Streamed(change) => change.record(),
             Self::Swept(document) => document,
         }
     }
@@ -30,7 +31,8 @@ impl Event {
 
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Streamed(raw) | Self::Swept(raw) => raw.as_bytes().len(),
+            Self::Streamed(change) => change.bytes(),
+            Self::Swept(record) => record.as_bytes().len(),
         }
     }
 }
@@ -159,6 +161,6 @@ mod tests {
 
     #[test]
     fn a_change_event_without_a_document_is_broken_and_not_fatal() {
-        assert!(Event::Streamed(rawdoc! { "operationType": "insert" }).record().is_err());
+        assert!(Event::Streamed(rawdoc! { "operationType": "insert" }.into()).record().is_err());
     }
 }

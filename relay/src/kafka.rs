@@ -20,6 +20,9 @@ pub fn client_config(relay: &Config) -> ClientConfig {
         // A broker that restarts is found again within a second, not ten.
         .set("reconnect.backoff.max.ms", "1000")
         .set("socket.connection.setup.timeout.ms", "5000")
+        // A transaction is a handful of small requests, several at a time: none may wait in
+        // the kernel until the one before it is acknowledged.
+        .set("socket.nagle.disable", "true")
         .set("socket.keepalive.enable", "true");
     relay.kafka_properties.apply_transport(&mut config);
     config

@@ -16,6 +16,8 @@ mod ahead;
 mod backlog;
 pub mod batch;
 mod begin;
+mod change;
+mod change_stream;
 pub mod checkpoint;
 pub mod config;
 mod dead;

@@ -1,7 +1,6 @@
 //! Positions in a change stream.
 
 use bson::Document;
-use mongodb::change_stream::event::ResumeToken;
 use serde::{Deserialize, Serialize};
 
 /// MongoDB's logical clock: seconds since 1970, and a counter within the second.
@@ -53,21 +52,6 @@ impl Position {
     pub fn of(token: Document) -> Result<Self, UnreadableToken> {
         let time = token_time(&token).ok_or_else(|| UnreadableToken(token.to_string()))?;
         Ok(Self { token, time })
-    }
-
-    /// # Errors
-    /// As [`Position::of`].
-    pub fn of_token(token: &ResumeToken) -> Result<Self, UnreadableToken> {
-        let token = bson::serialize_to_document(token)
-            .map_err(|error| UnreadableToken(error.to_string()))?;
-        Self::of(token)
-    }
-
-    /// # Errors
-    /// Where the stored token is no token at all.
-    pub fn resume_token(&self) -> Result<ResumeToken, UnreadableToken> {
-        bson::deserialize_from_document(self.token.clone())
-            .map_err(|error| UnreadableToken(error.to_string()))
     }
 }
 
@@ -127,8 +111,6 @@ mod tests {
         let position = Position::of(token.clone()).unwrap();
         assert_eq!(position.time.seconds, 0x65A1_B2C3);
         assert_eq!(position.time.increment, 13);
-        let resume = position.resume_token().unwrap();
-        assert_eq!(Position::of_token(&resume).unwrap(), position);
     }
 
     #[test]

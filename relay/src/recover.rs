@@ -20,7 +20,7 @@ use crate::published::EventIds;
 use crate::read_back;
 use crate::session::Ended;
 use crate::stage::Stage;
-use crate::tail::{Tail, position};
+use crate::tail::Tail;
 
 /// What the fresh stream will bring again: events that were committed after it was
 /// opened and before the sweep came by.
@@ -152,7 +152,7 @@ impl CatchUp {
             return Ok(());
         };
         let last = match batch.last() {
-            Some(Event::Streamed(change)) => Some(position(change)?.0),
+            Some(Event::Streamed(change)) => Some(change.position()?),
             _ => None,
         };
         let before = batch.len();

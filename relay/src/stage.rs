@@ -17,7 +17,6 @@ use crate::checkpoint::{Checkpoint, Counters, Progress, Source};
 use crate::position::{ClusterTime, Position};
 use crate::publish::{Outcome, Portion, Publisher};
 use crate::session::Ended;
-use crate::tail;
 
 /// A backlog is committed at least so often: readers see it come.
 const LONGEST: Duration = Duration::from_millis(500);
@@ -246,8 +245,7 @@ impl<'a> Stage<'a> {
         let (progress, proven) = match (&self.recovering, last) {
             (Some(reason), _) => (self.still_recovering(reason), None),
             (None, Event::Streamed(change)) => {
-                let (position, committed) = tail::position(change)?;
-                (Progress::At(position), committed)
+                (Progress::At(change.position()?), change.committed_at())
             }
             (None, Event::Swept(_)) => (self.still_recovering("sweep"), None),
         };

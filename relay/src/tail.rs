@@ -1,28 +1,20 @@
-//! The change stream on the outbox, as raw documents.
+//! The change stream on the outbox, as events.
 
 use std::time::Duration;
 
-use bson::{RawDocumentBuf, doc};
 use futures::FutureExt;
-use mongodb::change_stream::ChangeStream;
 use mongodb::error::Error;
 use shared::{Shard, Timestamp};
 
 use crate::Relay;
 use crate::batch::{Batch, Event, Limits};
-use crate::position::{ClusterTime, Position, UnreadableToken};
+use crate::change::{Answer, Change, MalformedAnswer};
+use crate::change_stream::ChangeStream;
+use crate::position::{ClusterTime, Position};
 use crate::source::{command_code, plain};
 
-/// How long the server waits for an event before it says that there is none. An idle
-/// relay's lag grows to twice this between two proofs of idleness. And only such a proof
-/// says that nothing else was committed together with the last event: whoever waits for
-/// that event's watermark waits for it.
-const AWAIT: Duration = Duration::from_millis(50);
 /// A read that takes this long is not slow: the connection is gone and nobody said so.
 const SILENCE: Duration = Duration::from_secs(10);
-
-/// Most events in one answer of the server: the driver holds it twice for a moment.
-const ANSWER: u32 = 500;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TailError {
@@ -34,7 +26,18 @@ pub enum TailError {
     #[error("no answer from the change stream in {SILENCE:?}")]
     Silent,
     #[error(transparent)]
-    Token(#[from] UnreadableToken),
+    Malformed(#[from] MalformedAnswer),
+}
+
+impl TailError {
+    fn lost(reason: &'static str, detail: &str) -> Self {
+        Self::Lost { reason, detail: detail.to_owned() }
+    }
+
+    /// The server has ended the stream: what comes after has another identity.
+    pub fn closed() -> Self {
+        Self::lost("invalidated", "the stream was closed by the server")
+    }
 }
 
 impl From<Error> for TailError {
@@ -85,8 +88,10 @@ pub enum Read {
 }
 
 pub struct Tail {
-    stream: ChangeStream<RawDocumentBuf>,
-    /// When the previous read was over: the next one asks the server no earlier.
+    stream: ChangeStream,
+    /// Brought, and not yet taken.
+    changes: std::vec::IntoIter<Change>,
+    /// When the answer before was here: the next one was asked for no earlier.
     asked_at: Timestamp,
 }
 
@@ -101,7 +106,7 @@ impl Tail {
             // without the token, the token it was.
             Err(TailError::Mongo(error)) if from.is_some() && is_refusal(&error) => {
                 Self::open_for(relay, relay.shard, None).await?;
-                Err(lost("refused_token", &plain(&error)))
+                Err(TailError::lost("refused_token", &plain(&error)))
             }
             opened => opened,
         }
@@ -120,22 +125,9 @@ impl Tail {
         shard: Shard,
         from: Option<&Position>,
     ) -> Result<Self, TailError> {
-        // Deletions (the purge) are of no interest; the end of the collection is.
-        let mut wanted = doc! { "operationType": { "$nin": ["delete", "update", "replace"] } };
-        if shard != Shard::WHOLE {
-            // The end of the collection concerns every shard.
-            let ours = shard.filter("fullDocument.entity_id");
-            wanted.insert("$or", vec![doc! { "operationType": { "$ne": "insert" } }, ours]);
-        }
-        let pipeline = [doc! { "$match": wanted }];
-        let mut watch = relay.source.outbox.watch().pipeline(pipeline);
-        if let Some(position) = from {
-            watch = watch.start_after(position.resume_token()?);
-        }
         let asked_at = Timestamp::now();
-        let opened = watch.max_await_time(AWAIT).batch_size(ANSWER).await;
-        let stream = opened.map_err(TailError::from)?.with_type();
-        Ok(Self { stream, asked_at })
+        let stream = ChangeStream::open(&relay.source.outbox, shard, from).await?;
+        Ok(Self { stream, changes: Vec::new().into_iter(), asked_at })
     }
 
     /// A place near the beginning of a stream that was just opened: whatever lies between
@@ -144,44 +136,58 @@ impl Tail {
     /// # Errors
     /// [`TailError`].
     pub async fn beginning(mut self) -> Result<Position, TailError> {
-        if let Some(token) = self.stream.resume_token() {
-            return Ok(Position::of_token(&token)?);
-        }
-        // On a busy outbox the server's first answer already brings events, and then it
-        // names no place before them. Behind the first of them is as good.
+        // On a busy outbox the server's first answer may already bring events. Behind the
+        // first of them is as good.
         let mut first = Batch::new(Limits { events: 1, bytes: 1 });
         match (self.read(&mut first).await?, first.last()) {
-            (Read::Events, Some(Event::Streamed(change))) => Ok(position(change)?.0),
+            (Read::Events, Some(Event::Streamed(change))) => Ok(position(change)?),
             (Read::Idle { position, .. }, _) => Ok(position),
-            (Read::Events, _) => Err(lost("no_token", "an event without a resume token")),
+            (Read::Events, _) => Err(TailError::lost("no_token", "an event that is none")),
         }
     }
 
-    /// Waits for events, at most [`AWAIT`] or so, then takes along whatever is already
-    /// here, until `batch` is full. Adds to the batch only what it has wholly read, so
-    /// that it can be dropped at any point.
-    ///
-    /// A dropped `next_if_any` loses nothing: the driver (3.9) keeps the request that is
-    /// under way inside the cursor, and the next call goes on with it. Only
-    /// `resume_token` must not be called meanwhile; here it follows a finished read.
+    /// Waits for events, but not for long, then takes along whatever is already here,
+    /// until `batch` is full. Adds to the batch only what it has wholly read, so that it
+    /// can be dropped at any point and loses nothing.
     ///
     /// # Errors
     /// [`TailError`]; afterwards the tail must be opened anew.
     pub async fn read(&mut self, batch: &mut Batch) -> Result<Read, TailError> {
-        let deadline = tokio::time::timeout(SILENCE, self.stream.next_if_any());
-        let Some(first) = deadline.await.map_err(|_| TailError::Silent)?? else {
-            return self.idle();
-        };
-        batch.push(insert(first)?);
-        while !batch.is_full() {
-            match self.stream.next_if_any().now_or_never() {
-                Some(Ok(Some(next))) => batch.push(insert(next)?),
-                Some(Err(error)) => return Err(error.into()),
-                Some(Ok(None)) | None => break,
+        if self.changes.len() == 0 {
+            let answer = tokio::time::timeout(SILENCE, self.stream.next()).await;
+            let answer = answer.map_err(|_| TailError::Silent)??;
+            if let Some(idle) = self.accept(answer)? {
+                return Ok(idle);
             }
         }
-        self.asked_at = Timestamp::now();
-        Ok(Read::Events)
+        loop {
+            while !batch.is_full()
+                && let Some(change) = self.changes.next()
+            {
+                batch.push(insert(change)?);
+            }
+            if batch.is_full() {
+                return Ok(Read::Events);
+            }
+            match self.stream.next().now_or_never() {
+                Some(answer) => drop(self.accept(answer?)?),
+                None => return Ok(Read::Events),
+            }
+        }
+    }
+
+    /// Asks for more at once where there is some; else says how far the stream has come.
+    fn accept(&mut self, answer: Answer) -> Result<Option<Read>, TailError> {
+        let asked_at = std::mem::replace(&mut self.asked_at, Timestamp::now());
+        if answer.changes.len() > 0 {
+            self.changes = answer.changes;
+            self.stream.ask_ahead();
+            return Ok(None);
+        }
+        let position = answer.end;
+        let position =
+            position.ok_or_else(|| TailError::lost("no_token", "no resume token when idle"))?;
+        Ok(Some(Read::Idle { asked_at, position }))
     }
 
     /// Whether there is an event no later than `until`.
@@ -195,52 +201,24 @@ impl Tail {
                 Read::Idle { position, .. } if position.time >= until => return Ok(false),
                 Read::Idle { .. } => {}
                 Read::Events => match one.last() {
-                    Some(Event::Streamed(change)) => return Ok(position(change)?.0.time <= until),
+                    Some(Event::Streamed(change)) => return Ok(position(change)?.time <= until),
                     _ => return Ok(false),
                 },
             }
         }
     }
-
-    fn idle(&mut self) -> Result<Read, TailError> {
-        if !self.stream.is_alive() {
-            return Err(lost("invalidated", "the stream was closed by the server"));
-        }
-        let token = self.stream.resume_token();
-        let token = token.ok_or_else(|| lost("no_token", "an idle read told no resume token"))?;
-        let asked_at = std::mem::replace(&mut self.asked_at, Timestamp::now());
-        Ok(Read::Idle { asked_at, position: Position::of_token(&token)? })
-    }
 }
 
-fn lost(reason: &'static str, detail: &str) -> TailError {
-    TailError::Lost { reason, detail: detail.to_owned() }
+fn position(change: &Change) -> Result<Position, MalformedAnswer> {
+    Ok(change.position()?)
 }
 
 /// Takes inserts only. The collection being dropped, renamed or gone with its database
-/// ends this stream: what comes after has another identity.
-fn insert(change: RawDocumentBuf) -> Result<Event, TailError> {
-    match change.get_str("operationType") {
-        Ok("insert") => Ok(Event::Streamed(change)),
-        Ok(operation) => Err(lost("invalidated", operation)),
-        Err(error) => Err(lost("invalidated", &error.to_string())),
+/// ends this stream.
+fn insert(change: Change) -> Result<Event, TailError> {
+    match change.operation() {
+        Some("insert") => Ok(Event::Streamed(change)),
+        Some(operation) => Err(TailError::lost("invalidated", operation)),
+        None => Err(TailError::lost("invalidated", "an event without operationType")),
     }
-}
-
-/// Position and commit time of a streamed event.
-///
-/// # Errors
-/// Where the change event lacks its token, which no MongoDB does.
-pub fn position(change: &RawDocumentBuf) -> Result<(Position, Option<Timestamp>), UnreadableToken> {
-    let token = change.get_document("_id").unwrap_or(change);
-    let mut position = Position::try_from(token)?;
-    if let Ok(time) = change.get_timestamp("clusterTime") {
-        position.time = ClusterTime::from(time);
-    }
-    // Since MongoDB 6.0; before, only the second is known.
-    let millis = match change.get_datetime("wallTime") {
-        Ok(time) => time.timestamp_millis(),
-        Err(_) => i64::from(position.time.seconds) * 1000,
-    };
-    Ok((position, Timestamp::from_millis(millis)))
 }

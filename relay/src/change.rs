@@ -1,0 +1,155 @@
+//! A change event, and the answer of the server that brought it.
+
+use std::sync::LazyLock;
+
+use bson::{RawDocument, RawDocumentBuf, Timestamp as MongoTime};
+use bytes::Bytes;
+use mongodb::raw_batch_cursor::RawBatch;
+use shared::Timestamp;
+
+use crate::position::{ClusterTime, Position, UnreadableToken};
+
+/// A change event, in the bytes of the answer that brought it: it is copied for the first
+/// time when librdkafka takes it. The answer is freed with the last of its events.
+#[derive(Debug, Clone)]
+pub struct Change(Bytes);
+
+/// What stands in for a document that is none.
+static NOTHING: LazyLock<RawDocumentBuf> = LazyLock::new(RawDocumentBuf::new);
+
+impl Change {
+    pub fn raw(&self) -> &RawDocument {
+        RawDocument::from_bytes(&self.0).unwrap_or(&NOTHING)
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn operation(&self) -> Option<&str> {
+        self.raw().get_str("operationType").ok()
+    }
+
+    /// The outbox record. A change event that lacks it stands for itself, and is found
+    /// broken.
+    pub fn record(&self) -> &RawDocument {
+        let change = self.raw();
+        change.get_document("fullDocument").unwrap_or(change)
+    }
+
+    /// # Errors
+    /// Where the change event lacks its token, which no MongoDB does.
+    pub fn position(&self) -> Result<Position, UnreadableToken> {
+        let change = self.raw();
+        let mut position = Position::try_from(change.get_document("_id").unwrap_or(change))?;
+        if let Ok(time) = change.get_timestamp("clusterTime") {
+            position.time = ClusterTime::from(time);
+        }
+        Ok(position)
+    }
+
+    /// When the event was committed, in milliseconds since MongoDB 6.0; before, only the
+    /// second is known.
+    pub fn committed_at(&self) -> Option<Timestamp> {
+        let change = self.raw();
+        let second = |time: MongoTime| i64::from(time.time) * 1000;
+        let millis = match change.get_datetime("wallTime") {
+            Ok(time) => Some(time.timestamp_millis()),
+            Err(_) => change.get_timestamp("clusterTime").ok().map(second),
+        };
+        millis.and_then(Timestamp::from_millis)
+    }
+}
+
+impl From<RawDocumentBuf> for Change {
+    fn from(change: RawDocumentBuf) -> Self {
+        Self(change.into_bytes().into())
+    }
+}
+
+/// What one request brought.
+#[derive(Debug)]
+pub struct Answer {
+    pub changes: std::vec::IntoIter<Change>,
+    /// All that the stream has brought so far lies before it.
+    pub end: Option<Position>,
+}
+
+/// Keeps the server's answer for as long as one of its events is on its way.
+struct Held(RawBatch);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_raw_document().as_bytes()
+    }
+}
+
+impl TryFrom<RawBatch> for Answer {
+    type Error = MalformedAnswer;
+
+    fn try_from(answer: RawBatch) -> Result<Self, MalformedAnswer> {
+        let held = Bytes::from_owner(Held(answer));
+        let answer = RawDocument::from_bytes(&held)?;
+        let cursor = answer.get_document("cursor")?;
+        let changes = match cursor.get("nextBatch")? {
+            Some(changes) => changes.as_array(),
+            None => Some(cursor.get_array("firstBatch")?),
+        };
+        let changes = changes.ok_or(MalformedAnswer::NotDocuments)?.into_iter().map(|change| {
+            let change = change?.as_document().ok_or(MalformedAnswer::NotDocuments)?;
+            Ok(Change(held.slice_ref(change.as_bytes())))
+        });
+        let changes: Vec<Change> = changes.collect::<Result<_, MalformedAnswer>>()?;
+        let token = cursor.get_document("postBatchResumeToken").ok();
+        let end = match (token, changes.last()) {
+            (Some(token), _) => Some(Position::try_from(token)?),
+            (None, Some(last)) => Some(last.position()?),
+            (None, None) => None,
+        };
+        Ok(Self { changes: changes.into_iter(), end })
+    }
+}
+
+/// An answer that is none of a change stream's.
+#[derive(Debug, thiserror::Error)]
+pub enum MalformedAnswer {
+    #[error("malformed answer of the change stream: {0}")]
+    Bson(#[from] bson::error::Error),
+    #[error("malformed answer of the change stream: no array of documents")]
+    NotDocuments,
+    #[error(transparent)]
+    Token(#[from] UnreadableToken),
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::{DateTime, rawdoc};
+
+    use super::*;
+
+    fn token() -> RawDocumentBuf {
+        rawdoc! { "_data": "8265A1B2C30000000D2B0229296E04" }
+    }
+
+    #[test]
+    fn what_lacks_its_parts_says_so() {
+        let change = Change::from(rawdoc! { "operationType": "insert" });
+        assert_eq!(change.operation(), Some("insert"));
+        assert_eq!(change.record(), change.raw(), "stands for itself");
+        assert!(change.position().is_err());
+        assert!(change.committed_at().is_none());
+    }
+
+    #[test]
+    fn the_commit_is_told_to_the_millisecond_where_the_server_does() {
+        let time = MongoTime { time: 1_700_000_000, increment: 7 };
+        let old = Change::from(rawdoc! { "_id": token(), "clusterTime": time });
+        let millis = |change: &Change| change.committed_at().unwrap().millis();
+        assert_eq!(millis(&old), 1_700_000_000_000);
+        let position = old.position().unwrap();
+        assert_eq!(position.time, time.into(), "of the event, not of its token");
+        let wall = DateTime::from_millis(1_700_000_000_123);
+        let new = Change::from(rawdoc! { "clusterTime": time, "wallTime": wall });
+        assert_eq!(millis(&new), 1_700_000_000_123);
+    }
+}
