@@ -41,7 +41,7 @@ pub struct Applied {
 /// succeeded all the same; to apply the same writes again is harmless.
 pub async fn apply(
     Writer(connection): &mut Writer,
-    portions: impl Iterator<Item = Writes> + Send,
+    portions: impl Iterator<Item = impl Future<Output = Writes> + Send> + Send,
     progress: &[ProgressRow],
 ) -> Result<Applied, ApplyError> {
     let error = match attempt(connection, portions, progress).await {
@@ -60,16 +60,30 @@ pub async fn apply(
 
 async fn attempt(
     connection: &mut Connection,
-    portions: impl Iterator<Item = Writes> + Send,
+    mut portions: impl Iterator<Item = impl Future<Output = Writes> + Send> + Send,
     progress: &[ProgressRow],
 ) -> Result<Applied, Failed> {
     ProgressRow::upsert(connection, progress).await?;
     let mut stale = 0;
-    for writes in portions {
-        stale += apply_portion(connection, &writes).await?;
+    let mut planned = next(&mut portions).await;
+    while let Some(writes) = planned {
+        // The next one is planned while MySQL is at work on this one.
+        let (applied, following) =
+            futures::join!(apply_portion(connection, &writes), next(&mut portions));
+        stale += applied?;
+        planned = following;
     }
     connection.batch_execute("COMMIT").await?;
     Ok(Applied { stale })
+}
+
+async fn next(
+    portions: &mut (impl Iterator<Item = impl Future<Output = Writes> + Send> + Send),
+) -> Option<Writes> {
+    match portions.next() {
+        Some(planning) => Some(planning.await),
+        None => None,
+    }
 }
 
 async fn apply_portion(connection: &mut Connection, writes: &Writes) -> Result<u64, Failed> {

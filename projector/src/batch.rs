@@ -31,6 +31,9 @@ pub struct Batch {
     superseded_bytes: usize,
 }
 
+/// Takes about as long as MySQL takes for a statement's rows.
+const DECODED_AT_ONCE: usize = 100;
+
 /// What a batch took of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
@@ -153,12 +156,22 @@ impl Batch {
 
     /// What the newest changes amount to, in portions that are to be written one after
     /// the other, in one transaction. The records are decoded once more, which costs a
-    /// fraction of the memory that keeping all documents would.
-    pub fn writes(&self) -> impl Iterator<Item = Writes> {
-        self.newest.portions().into_iter().map(|places| {
-            let records = places.into_iter().filter_map(|place| self.records.get(place));
-            Writes::of(records.filter_map(|record| decode(record).ok()))
-        })
+    /// fraction of the memory that keeping all documents would; a few at a time, so that
+    /// whoever waits for MySQL can have the next portion made meanwhile.
+    pub fn writes(&self) -> impl Iterator<Item = impl Future<Output = Writes> + Send> + Send {
+        self.newest.portions().into_iter().map(|places| self.plan(places))
+    }
+
+    async fn plan(&self, places: Vec<usize>) -> Writes {
+        let mut changes = Vec::with_capacity(places.len());
+        for (turn, few) in places.chunks(DECODED_AT_ONCE).enumerate() {
+            if turn > 0 {
+                tokio::task::yield_now().await;
+            }
+            let records = few.iter().filter_map(|place| self.records.get(*place));
+            changes.extend(records.filter_map(|record| decode(record).ok()));
+        }
+        Writes::of(changes)
     }
 
     pub fn progress(&self) -> Vec<ProgressRow> {
@@ -212,6 +225,8 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
     use crate::record::sample::{Sample, ids};
 
@@ -222,6 +237,11 @@ mod tests {
             batch.push(record);
         }
         batch
+    }
+
+    /// Its first portion.
+    fn writes(batch: &Batch) -> Writes {
+        batch.writes().next().unwrap().now_or_never().expect("few records are planned at once")
     }
 
     fn offsets(batch: &Batch) -> Vec<i64> {
@@ -245,8 +265,8 @@ mod tests {
         assert_eq!((offsets(&earlier), offsets(&later)), (vec![0, 2], vec![3]));
         // What a newer event of the same batch superseded counts again on its own.
         let (first, second) = earlier.halves();
-        assert_eq!(first.writes().next().unwrap().users[0].version, 1);
-        assert_eq!(second.writes().next().unwrap().users[0].version, 2);
+        assert_eq!(writes(&first).users[0].version, 1);
+        assert_eq!(writes(&second).users[0].version, 2);
         let (only, none) = second.halves();
         assert_eq!((offsets(&only), offsets(&none)), (vec![2], vec![]));
     }
@@ -272,7 +292,7 @@ mod tests {
         let records = [(id, 1), (id, 2), (other, 1), (id, 4), (id, 3)];
         let records = records.map(|(id, version)| Sample::user(id, version).record());
         let mut batch = batch([vec![broken], records.to_vec()].concat());
-        let (writes, progress) = (batch.writes().next(), batch.progress());
+        let (planned, progress) = (writes(&batch), batch.progress());
         let before = batch.bytes();
         batch.make_room(4 * before);
         assert!(batch.is_whole() && batch.bytes() == before, "it was not worth while");
@@ -280,12 +300,12 @@ mod tests {
         assert_eq!(offsets(&batch), [0, 3, 4], "the poison and the newest");
         assert!(batch.bytes() < before * 2 / 3 && !batch.is_whole());
         assert_eq!((batch.len(), batch.stale(), batch.moments().len()), (6, 1, 4));
-        assert_eq!(batch.writes().next(), writes);
+        assert_eq!(writes(&batch), planned);
         assert_eq!(batch.progress(), progress);
         assert_eq!(batch.poisoned().map(|(record, _)| record.offset).collect::<Vec<_>>(), [0]);
         batch.push(Sample::user(other, 2).record());
-        assert_eq!(batch.writes().next().unwrap().users[0].version, 2, "in the order of ids");
-        assert_eq!(batch.writes().next().unwrap().users[1].version, 4);
+        assert_eq!(writes(&batch).users[0].version, 2, "in the order of ids");
+        assert_eq!(writes(&batch).users[1].version, 4);
         let bytes: usize = batch.records().iter().map(Record::bytes).sum();
         assert_eq!(batch.bytes(), bytes);
     }
@@ -300,6 +320,6 @@ mod tests {
         let kept = batch.without(|partition| partition.partition == 0);
         assert_eq!(kept.progress().len(), 1);
         assert_eq!(offsets(&kept), [1]);
-        assert_eq!(kept.writes().next().unwrap().users.len(), 1);
+        assert_eq!(writes(&kept).users.len(), 1);
     }
 }

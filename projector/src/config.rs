@@ -1,7 +1,10 @@
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::Parser;
 use shared::process::{GroupSettings, KafkaSettings, LogSettings, MysqlSettings};
+
+use crate::pipeline::Limits;
 
 /// Kafka to MySQL, idempotently.
 ///
@@ -54,4 +57,15 @@ pub struct Config {
 
     #[command(flatten)]
     pub log: LogSettings,
+}
+
+impl Config {
+    pub(crate) fn limits(&self) -> Limits {
+        let group_patience = Duration::from_millis(self.kafka_max_poll_interval_ms.into());
+        Limits {
+            events: self.batch_events as usize,
+            bytes: self.batch_bytes as usize,
+            full_for: (group_patience / 4).min(Duration::from_secs(2)),
+        }
+    }
 }

@@ -48,7 +48,7 @@ use crate::consume::Source;
 use crate::database::DatabaseError;
 use crate::dead_letter::DeadLetters;
 use crate::metrics::Metrics;
-use crate::pipeline::{Limits, PipelineError};
+use crate::pipeline::PipelineError;
 use crate::recall::Recall;
 use crate::settle::Settler;
 
@@ -143,8 +143,7 @@ impl Parts {
             Err(Interrupted::Shutdown) => return Ok(()),
             Err(Interrupted::Permanent(error)) => return Err(error),
         }
-        let limits =
-            Limits { events: config.batch_events as usize, bytes: config.batch_bytes as usize };
+        let limits = config.limits();
         let Self { settler, metrics } = self;
         let source = Source::new(config, metrics.lag.clone(), settler.kafka.clone())?;
         Ok(pipeline::run(source, settler, metrics.lag, limits, shutdown).await?)

@@ -76,8 +76,8 @@ impl Newest {
     }
 }
 
-/// So many documents are in memory as such at a time.
-const CHANGES_A_PORTION: usize = 1_000;
+/// So many documents, and as many again, are in memory as such at a time.
+const CHANGES_A_PORTION: usize = 500;
 
 /// The order in which the tables are written, by every projector.
 fn turn(domain: Domain) -> u8 {

@@ -16,7 +16,7 @@ use crate::lag::Lag;
 use crate::record::{Partition, Record};
 use crate::settle::{Settler, Stopped};
 
-/// How often commits are refreshed, and how long a full batch may keep us from polling.
+/// How often commits are refreshed.
 const TICK: Duration = Duration::from_millis(500);
 
 /// So many records are taken in one go before we look whether the batch in hand is settled.
@@ -27,6 +27,10 @@ const RECORDS_AT_ONCE: usize = 256;
 pub struct Limits {
     pub events: usize,
     pub bytes: usize,
+    /// How long a full batch may keep us from polling. Longer than a large one is settled
+    /// in: after a pause librdkafka fetches nothing for up to half a second, and under a
+    /// backlog MySQL would stand still for as long. Much shorter than the group's patience.
+    pub full_for: Duration,
 }
 
 impl Limits {
@@ -78,6 +82,7 @@ pub async fn run(
         positions,
         gathering: Batch::default(),
         is_settling: false,
+        full_since: None,
         is_paused: false,
         lost_in_hand: Vec::new(),
     };
@@ -121,6 +126,8 @@ struct Pipeline {
     positions: mpsc::Receiver<Positions>,
     gathering: Batch,
     is_settling: bool,
+    /// Since when the batch that gathers takes no more.
+    full_since: Option<Instant>,
     is_paused: bool,
     /// Partitions of the batch being settled that were taken from us meanwhile: its
     /// rows are right, but the offsets are no longer ours to commit.
@@ -135,6 +142,8 @@ impl Pipeline {
             self.forget_revoked();
             self.hand_over().await?;
             let is_full = self.limits.reached_by(&self.gathering);
+            let full_since = self.full_since.take().unwrap_or_else(Instant::now);
+            self.full_since = is_full.then_some(full_since);
             let commit_due = self.source.commit_due();
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
@@ -152,7 +161,7 @@ impl Pipeline {
                 }
                 _ = tick.tick() => {
                     self.source.refresh_commits();
-                    if is_full {
+                    if is_full && full_since.elapsed() >= self.limits.full_for {
                         // Settling takes long. From here on we poll without receiving, so
                         // that the group does not take us for stuck. Again at each tick,
                         // for partitions that were assigned meanwhile.

@@ -10,12 +10,12 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Text, Untyped};
 
 /// Ids in one statement, of which each takes one of the protocol's 65,535 placeholders.
-pub(super) const IDS_A_STATEMENT: usize = 5_000;
+pub(super) const IDS_A_STATEMENT: usize = 256;
 
 /// Up to so many ids a statement stays prepared, and is filled up to the next power of two
 /// with its last id, so that there are few of them. A larger one is prepared each time:
 /// the driver keeps what the server says of each of its placeholders.
-const PREPARED: usize = 64;
+const PREPARED: usize = 256;
 
 /// A query or command of this kind.
 pub(super) struct ByIds<'a> {
