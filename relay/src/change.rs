@@ -37,13 +37,18 @@ impl Change {
         change.get_document("fullDocument").unwrap_or(change)
     }
 
+    /// When it was committed, by MongoDB's logical clock.
+    pub fn time(&self) -> Option<ClusterTime> {
+        self.raw().get_timestamp("clusterTime").ok().map(ClusterTime::from)
+    }
+
     /// # Errors
     /// Where the change event lacks its token, which no MongoDB does.
     pub fn position(&self) -> Result<Position, UnreadableToken> {
         let change = self.raw();
         let mut position = Position::try_from(change.get_document("_id").unwrap_or(change))?;
-        if let Ok(time) = change.get_timestamp("clusterTime") {
-            position.time = ClusterTime::from(time);
+        if let Some(time) = self.time() {
+            position.time = time;
         }
         Ok(position)
     }

@@ -53,7 +53,7 @@ async fn step(
 ) -> Result<(), Ended> {
     if stage.is_idle() && !ahead.is_empty() {
         let mut batch = ahead.take();
-        CatchUp::pass(catch_up, stage, &mut batch)?;
+        CatchUp::pass(catch_up, stage, &mut batch);
         stage.start(batch)?;
         idle.since = Instant::now();
     }

@@ -26,6 +26,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const SLICE: Duration = Duration::from_millis(500);
 /// How long the cause of a failure may come after its consequences.
 const CAUSE: Duration = Duration::from_millis(200);
+/// A nap takes longer than what it waits for usually does.
+const SPIN: Duration = Duration::from_micros(50);
 /// How long an abort is attempted before the producer is given up.
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -307,7 +309,11 @@ impl Producer {
     fn let_go(&self) {
         let begun = Instant::now();
         while self.inner.in_flight_count() > 0 && begun.elapsed() < CAUSE {
-            std::thread::sleep(Duration::from_micros(50));
+            if begun.elapsed() < SPIN {
+                std::thread::yield_now();
+            } else {
+                std::thread::sleep(SPIN);
+            }
         }
     }
 

@@ -1,17 +1,16 @@
 //! When the place in the change stream is lost: a fresh stream is opened *first*, then
-//! the outbox itself is swept, leaving out what the topics already hold.
+//! the outbox itself is swept as it is at one moment after that, leaving out what the
+//! topics already hold. What was committed later is the stream's business.
 //!
-//! Until the fresh stream has passed the end of the sweep, every checkpoint says
-//! "recovering". A relay killed in between starts the sweep again, and what it had
+//! Until the fresh stream has passed that moment, every checkpoint says "recovering". A relay killed in between starts the sweep again, and what it had
 //! sent is then read back from the topics: nothing is lost, nothing doubled.
 
 use std::time::Instant;
 
 use bson::{RawDocumentBuf, doc};
-use futures::TryStreamExt;
+use mongodb::options::{Hint, ReadConcern};
 use shared::Timestamp;
 use shared::outbox::field;
-use uuid::Uuid;
 
 use crate::Relay;
 use crate::batch::{Batch, Event};
@@ -22,11 +21,12 @@ use crate::session::Ended;
 use crate::stage::Stage;
 use crate::tail::Tail;
 
+/// In one answer of the server, which is held until it is read.
+const RECORDS: u32 = 500;
+
 /// What the fresh stream will bring again: events that were committed after it was
-/// opened and before the sweep came by.
+/// opened and no later than the moment that was swept.
 pub struct CatchUp {
-    swept: EventIds,
-    /// No event committed later than this was swept.
     until: ClusterTime,
 }
 
@@ -47,18 +47,17 @@ pub async fn sweep(
     announce(relay, reason, &held);
     stage.set_recovering(Some(reason.to_owned()));
     relay.metrics.lag.set_retained(0);
-    let sent = send_missing(relay, stage, &held).await?;
     let until = relay.source.cluster_time().await?;
+    let sent = send_missing(relay, stage, &held, until).await?;
     relay.metrics.lag.prove(opened_at);
     tracing::info!(
         reason,
-        sent = sent.len(),
+        sent,
         left_out = held.len(),
         seconds = begun.elapsed().as_secs(),
         "outbox swept; catching up with what was written meanwhile"
     );
-    let swept = EventIds::collect(sent);
-    Ok((from, CatchUp { swept, until }))
+    Ok((from, CatchUp { until }))
 }
 
 fn announce(relay: &Relay, reason: &str, held: &EventIds) {
@@ -89,35 +88,42 @@ async fn oldest(relay: &Relay) -> Result<Option<Timestamp>, Ended> {
     }))
 }
 
+/// How many it sent. It forgets them at once, so that an outbox of any size is swept in
+/// the memory of a few batches. Should MongoDB forget the moment meanwhile, what is
+/// missing then is swept anew.
 async fn send_missing(
     relay: &Relay,
     stage: &mut Stage<'_>,
     held: &EventIds,
-) -> Result<Vec<Uuid>, Ended> {
+    moment: ClusterTime,
+) -> Result<u64, Ended> {
     let in_order = doc! { field::ENTITY_ID: 1, field::VERSION: 1 };
+    let mut session = relay.source.session_at(moment).await?;
     let find = relay
         .source
         .outbox
         .find(relay.shard.filter(field::ENTITY_ID))
         .sort(in_order.clone())
-        .hint(mongodb::options::Hint::Keys(in_order));
-    let mut records = find.batch_size(1000).await?;
+        .hint(Hint::Keys(in_order))
+        .batch_size(RECORDS)
+        .read_concern(ReadConcern::snapshot());
+    let mut records = find.session(&mut session).await?;
     let mut batch = Batch::new(relay.limits());
-    let mut sent = Vec::new();
+    let mut sent = 0;
     let mut said = Instant::now();
     loop {
         let record = tokio::select! {
             biased;
             () = relay.shutdown.cancelled() => return Err(Ended::Stopped),
-            record = records.try_next() => record?,
+            record = records.next(&mut session) => record.transpose()?,
         };
         let last = record.is_none();
         if let Some(record) = record {
             let event = Event::Swept(record);
             match event.record().map(|stored| stored.event_id) {
                 Ok(id) if held.contains(id) => relay.metrics.lag.retain(1),
-                id => {
-                    sent.extend(id.ok());
+                _ => {
+                    sent += 1;
                     batch.push(event);
                 }
             }
@@ -128,7 +134,7 @@ async fn send_missing(
         }
         if said.elapsed().as_secs() >= 5 {
             said = Instant::now();
-            tracing::info!(sent = sent.len(), "sweeping the outbox");
+            tracing::info!(sent, "sweeping the outbox");
         }
         if last {
             stage.finish().await?;
@@ -140,30 +146,21 @@ async fn send_missing(
 impl CatchUp {
     /// Leaves out of `batch` what the sweep has sent, and ends the recovery once the
     /// stream is past it.
-    ///
-    /// # Errors
-    /// Where a change event lacks its position.
-    pub fn pass(
-        this: &mut Option<Self>,
-        stage: &mut Stage<'_>,
-        batch: &mut Batch,
-    ) -> Result<(), Ended> {
+    pub fn pass(this: &mut Option<Self>, stage: &mut Stage<'_>, batch: &mut Batch) {
         let Some(catch_up) = this else {
-            return Ok(());
+            return;
         };
-        let last = match batch.last() {
-            Some(Event::Streamed(change)) => Some(change.position()?),
-            _ => None,
+        let is_later = |event: &Event| match event {
+            Event::Streamed(change) => change.time().is_none_or(|time| time > catch_up.until),
+            Event::Swept(_) => true,
         };
+        let past = batch.last().is_some_and(is_later);
         let before = batch.len();
-        batch.retain(|event| {
-            event.record().map_or(true, |stored| !catch_up.swept.contains(stored.event_id))
-        });
+        batch.retain(is_later);
         tracing::debug!(left_out = before - batch.len(), "already swept");
-        if last.is_some_and(|last| last.time > catch_up.until) {
+        if past {
             Self::end(this, stage);
         }
-        Ok(())
     }
 
     /// An empty read reached `position`.

@@ -6,7 +6,7 @@ use bson::{Document, RawDocumentBuf, doc};
 use futures::TryStreamExt;
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 use mongodb::options::{ClientOptions, CollectionOptions, IndexOptions, ReadConcern, WriteConcern};
-use mongodb::{Client, Collection, Database, IndexModel};
+use mongodb::{Client, ClientSession, Collection, Database, IndexModel};
 use shared::outbox::{self, field};
 use shared::process::MongoSettings;
 use shared::watermark;
@@ -107,6 +107,17 @@ impl Source {
 }
 
 impl Source {
+    /// Its reads, of read concern "snapshot", see what was committed up to `time`, and
+    /// nothing later. MongoDB (5.0 and later) remembers a moment for five minutes, unless
+    /// `minSnapshotHistoryWindowInSeconds` says otherwise.
+    ///
+    /// # Errors
+    /// Where the driver refuses.
+    pub async fn session_at(&self, time: ClusterTime) -> Result<ClientSession, Error> {
+        let client = self.database.client();
+        client.start_session().snapshot(true).snapshot_time(bson::Timestamp::from(time)).await
+    }
+
     /// Cluster time in seconds of the oldest oplog entry: where change streams begin.
     ///
     /// # Errors
