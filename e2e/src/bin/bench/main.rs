@@ -20,11 +20,12 @@ mod reader;
 mod reads;
 mod relay;
 mod upsert;
+mod verify;
 
 use e2e::Servers;
 use figures::Figures;
 
-const USAGE: &str = "bench [api|reads|relay|projector|million|latency]…   (BENCH_RUNS=3, \
+const USAGE: &str = "bench [api|reads|relay|projector|million|verify|latency]…   (BENCH_RUNS=3, \
                      BENCH_SECONDS=4, BENCH_JSON=FILE; api, reads, latency: BENCH_ONLY=part of \
                      the names of the rows wanted; relay: BENCH_BACKLOG=200000 events, BENCH_GROWTH=10)";
 
@@ -47,6 +48,7 @@ async fn main() {
             "projector" => projector::measure(&servers, &settings, &mut figures).await,
             "latency" => end_to_end::measure(&servers, &settings, &mut figures).await,
             "million" => projector::measure_a_million(&servers, &mut figures).await,
+            "verify" => verify::measure(&servers, &mut figures).await,
             other => panic!("no section {other:?}; usage: {USAGE}"),
         }
     }
