@@ -54,6 +54,8 @@ async fn write_one_of_each(pipeline: &Pipeline) {
     let supplier = supplier["id"].as_str().expect("an id");
     let product = client.create("/products", supplier, &sample::product()).await;
     let product = product["id"].as_str().expect("an id");
+    let publish = format!("/products/{product}/publish");
+    client.expect(200, reqwest::Method::POST, &publish, supplier, &serde_json::Value::Null).await;
     client.create("/orders", user, &sample::order(product, Some("red"), 1)).await;
     client.create("/posts", user, &sample::post("one of a million")).await;
 }
