@@ -134,21 +134,22 @@ async fn a_backlog_is_drained_in_bounded_memory() {
     assert!(lag > 0.7 * begun.elapsed().as_secs_f64(), "{lag} s after {:?}", begun.elapsed());
     let (begun, mut highest) = (Instant::now(), 0);
     loop {
-        highest = relay.memory().1.max(highest);
+        highest = relay.memory().max(highest);
         let lag = relay.metric("relay_lag_seconds").await.unwrap();
         if lag < 1.0 {
             break;
         }
         assert!(begun.elapsed() < Duration::from_secs(900), "lag {lag} s");
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!(
-        "{events} events in {seconds:.1} s, {:.0}/s; at most {} KiB resident",
+        "{events} events in {seconds:.1} s, {:.0}/s; at most {} KiB allocated",
         events as f64 / seconds,
         highest / 1024
     );
-    assert!(highest < 40 << 20, "{} KiB", highest / 1024);
+    // With the 16 MiB of program that a release build has resident, 40 in all.
+    assert!(highest < 24 << 20, "{} KiB", highest / 1024);
     relay.kill();
 }
 

@@ -12,6 +12,7 @@
 #[cfg(feature = "chaos")]
 mod chaos;
 mod crashes;
+mod cursor;
 mod cut;
 mod faults;
 mod fixture;
