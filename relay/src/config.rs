@@ -72,7 +72,7 @@ pub struct Config {
     pub batch_events: u32,
 
     /// Most bytes that are handed to Kafka at a time; a backlog's transaction takes many
-    /// such portions. Six of them and what librdkafka holds back (2 MiB) bound the relay's
+    /// such portions. Six of them and what librdkafka holds back (1 MiB) bound the relay's
     /// memory. A single event may exceed it, alone in its portion.
     #[arg(long, env = "RELAY_BATCH_BYTES", default_value_t = 1 << 19,
           value_parser = value_parser!(u32).range(1024..=64 << 20), help_heading = "Publishing")]

@@ -33,7 +33,7 @@ pub fn producer_config(config: &Config, shard: Shard, turn: usize) -> ClientConf
 
 /// In bytes; a single record must have room.
 fn held_back(config: &Config) -> u32 {
-    (2 << 20).max(config.largest_record() + 4096)
+    (1 << 20).max(config.largest_record() + 4096)
 }
 
 /// Whether librdkafka takes the settings at all, to be found out at once.

@@ -148,8 +148,8 @@ async fn a_backlog_is_drained_in_bounded_memory() {
         events as f64 / seconds,
         highest / 1024
     );
-    // With the 16 MiB of program that a release build has resident, 40 in all.
-    assert!(highest < 24 << 20, "{} KiB", highest / 1024);
+    // It does not grow with the backlog: a tenth of it takes nearly as much.
+    assert!(highest < 40 << 20, "{} KiB", highest / 1024);
     relay.kill();
 }
 
