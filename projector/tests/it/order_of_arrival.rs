@@ -173,6 +173,26 @@ async fn a_refused_batch_leaves_nothing_behind() {
     bed.drop_database().await;
 }
 
+/// More than a portion, a statement or a look-up takes: nothing is lost where they meet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_batch_arrives_whole() {
+    const MANY: usize = 1_101;
+    let (bed, mut sink) = bed_and_sink().await;
+    let ids: Vec<_> = (0..MANY).map(|_| Id::new()).collect();
+    let created = |version| {
+        let of_all = ids.iter().map(move |id| event(EventType::PostCreated, &post(*id, version)));
+        of_all.collect::<Vec<_>>()
+    };
+    sink.batch(ids.iter().map(|id| deletion(EventType::PostDeleted, *id, 3))).await;
+    assert_eq!(bed.count("tombstones", "TRUE").await, MANY as i64);
+    sink.batch(created(1)).await;
+    assert_eq!(bed.count("posts", "version = 3 AND deleted_at IS NOT NULL").await, MANY as i64);
+    sink.batch(created(4)).await;
+    assert_eq!(bed.count("posts", "version = 4").await, MANY as i64);
+    assert_eq!(sink.batch(created(4)).await.stale, MANY as u64);
+    bed.drop_database().await;
+}
+
 /// Whatever the order, the row shows the newest document, deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_soft_deletion_lies_over_whatever_document_comes() {
