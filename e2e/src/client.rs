@@ -52,6 +52,15 @@ impl Client {
         self.expect(201, Method::POST, path, caller, body).await.body
     }
 
+    /// A product that can be ordered. Returns its id.
+    pub async fn publish_product(&self, supplier: &str) -> String {
+        let product = self.create("/products", supplier, &sample::product()).await;
+        let id = product["id"].as_str().expect("an id");
+        let publish = format!("/products/{id}/publish");
+        self.expect(200, Method::POST, &publish, supplier, &Value::Null).await;
+        id.to_owned()
+    }
+
     /// # Panics
     /// Where the answer's status is another one.
     pub async fn expect(

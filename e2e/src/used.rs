@@ -21,20 +21,22 @@ impl Used {
     /// # Panics
     /// Where it does not run.
     pub fn by(pid: &str) -> Self {
-        let read = |file: &str| {
-            read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_else(|_| panic!("{pid} runs"))
-        };
-        let (stat, status) = (read("stat"), read("status"));
+        Self::of(pid).unwrap_or_else(|| panic!("{pid} runs"))
+    }
+
+    /// `None` where it does not run any more.
+    pub fn of(pid: &str) -> Option<Self> {
+        let read = |file: &str| read_to_string(format!("/proc/{pid}/{file}")).ok();
+        let (stat, status) = (read("stat")?, read("status")?);
         // User and system time, fields 14 and 15: the name in field 2 may hold spaces.
         let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
         let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u32>());
         let ticks: u32 = ticks.map(|ticks| ticks.expect("clock ticks")).sum();
-        let kilobytes = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok())
+        let memory = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
         };
-        let memory = |name: &str| kilobytes(name).expect("its memory is known") * 1024;
-        Self { cpu: TICK * ticks, peak_memory: memory("VmHWM:"), memory: memory("VmRSS:") }
+        Some(Self { cpu: TICK * ticks, peak_memory: memory("VmHWM:")?, memory: memory("VmRSS:")? })
     }
 
     /// Milliseconds of CPU since `before` for each thousand of `events`.

@@ -13,9 +13,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::pin::pin;
 
 use diesel::QueryResult;
 use diesel_async::SimpleAsyncConnection;
+use futures::{Stream, StreamExt};
 use shared::event::Domain;
 
 use crate::database::{Connection, Writer};
@@ -41,7 +43,7 @@ pub struct Applied {
 /// succeeded all the same; to apply the same writes again is harmless.
 pub async fn apply(
     Writer(connection): &mut Writer,
-    portions: impl Iterator<Item = impl Future<Output = Writes> + Send> + Send,
+    portions: impl Stream<Item = Writes> + Send,
     progress: &[ProgressRow],
 ) -> Result<Applied, ApplyError> {
     let error = match attempt(connection, portions, progress).await {
@@ -60,30 +62,22 @@ pub async fn apply(
 
 async fn attempt(
     connection: &mut Connection,
-    mut portions: impl Iterator<Item = impl Future<Output = Writes> + Send> + Send,
+    portions: impl Stream<Item = Writes> + Send,
     progress: &[ProgressRow],
 ) -> Result<Applied, Failed> {
     ProgressRow::upsert(connection, progress).await?;
     let mut stale = 0;
-    let mut planned = next(&mut portions).await;
+    let mut portions = pin!(portions);
+    let mut planned = portions.next().await;
     while let Some(writes) = planned {
         // The next one is planned while MySQL is at work on this one.
         let (applied, following) =
-            futures::join!(apply_portion(connection, &writes), next(&mut portions));
+            futures::join!(apply_portion(connection, &writes), portions.next());
         stale += applied?;
         planned = following;
     }
     connection.batch_execute("COMMIT").await?;
     Ok(Applied { stale })
-}
-
-async fn next(
-    portions: &mut (impl Iterator<Item = impl Future<Output = Writes> + Send> + Send),
-) -> Option<Writes> {
-    match portions.next() {
-        Some(planning) => Some(planning.await),
-        None => None,
-    }
 }
 
 async fn apply_portion(connection: &mut Connection, writes: &Writes) -> Result<u64, Failed> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use chrono::NaiveDateTime;
+use futures::{Stream, StreamExt, stream};
 use shared::event::Domain;
 
 use crate::decode::{Change, decode};
@@ -158,8 +159,8 @@ impl Batch {
     /// the other, in one transaction. The records are decoded once more, which costs a
     /// fraction of the memory that keeping all documents would; a few at a time, so that
     /// whoever waits for MySQL can have the next portion made meanwhile.
-    pub fn writes(&self) -> impl Iterator<Item = impl Future<Output = Writes> + Send> + Send {
-        self.newest.portions().into_iter().map(|places| self.plan(places))
+    pub fn writes(&self) -> impl Stream<Item = Writes> + Send {
+        stream::iter(self.newest.portions()).then(|places| self.plan(places))
     }
 
     async fn plan(&self, places: Vec<usize>) -> Writes {
@@ -225,6 +226,8 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use futures::FutureExt;
 
     use super::*;
@@ -241,7 +244,8 @@ mod tests {
 
     /// Its first portion.
     fn writes(batch: &Batch) -> Writes {
-        batch.writes().next().unwrap().now_or_never().expect("few records are planned at once")
+        let first = pin!(batch.writes()).next().now_or_never();
+        first.expect("few records are planned at once").unwrap()
     }
 
     fn offsets(batch: &Batch) -> Vec<i64> {

@@ -1,9 +1,10 @@
 //! A change event, and the answer of the server that brought it.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use bson::{RawDocument, RawDocumentBuf, Timestamp as MongoTime};
+use bson::{RawDocument, RawDocumentBuf};
 use bytes::Bytes;
+use mongodb::error::Error;
 use mongodb::raw_batch_cursor::RawBatch;
 use shared::Timestamp;
 
@@ -44,7 +45,7 @@ impl Change {
 
     /// # Errors
     /// Where the change event lacks its token, which no MongoDB does.
-    pub fn position(&self) -> Result<Position, UnreadableToken> {
+    pub fn position(&self) -> Result<Position, MalformedAnswer> {
         let change = self.raw();
         let mut position = Position::try_from(change.get_document("_id").unwrap_or(change))?;
         if let Some(time) = self.time() {
@@ -56,13 +57,11 @@ impl Change {
     /// When the event was committed, in milliseconds since MongoDB 6.0; before, only the
     /// second is known.
     pub fn committed_at(&self) -> Option<Timestamp> {
-        let change = self.raw();
-        let second = |time: MongoTime| i64::from(time.time) * 1000;
-        let millis = match change.get_datetime("wallTime") {
-            Ok(time) => Some(time.timestamp_millis()),
-            Err(_) => change.get_timestamp("clusterTime").ok().map(second),
+        let millis = match self.raw().get_datetime("wallTime") {
+            Ok(time) => time.timestamp_millis(),
+            Err(_) => i64::from(self.time()?.seconds) * 1000,
         };
-        millis.and_then(Timestamp::from_millis)
+        Timestamp::from_millis(millis)
     }
 }
 
@@ -81,7 +80,7 @@ pub struct Answer {
 }
 
 /// Keeps the server's answer for as long as one of its events is on its way.
-struct Held(RawBatch);
+struct Held(Arc<RawBatch>);
 
 impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
@@ -93,23 +92,19 @@ impl TryFrom<RawBatch> for Answer {
     type Error = MalformedAnswer;
 
     fn try_from(answer: RawBatch) -> Result<Self, MalformedAnswer> {
-        let held = Bytes::from_owner(Held(answer));
-        let answer = RawDocument::from_bytes(&held)?;
-        let cursor = answer.get_document("cursor")?;
-        let changes = match cursor.get("nextBatch")? {
-            Some(changes) => changes.as_array(),
-            None => Some(cursor.get_array("firstBatch")?),
-        };
-        let changes = changes.ok_or(MalformedAnswer::NotDocuments)?.into_iter().map(|change| {
+        let answer = Arc::new(answer);
+        let held = Bytes::from_owner(Held(Arc::clone(&answer)));
+        let changes = answer.doc_slices()?.into_iter().map(|change| {
             let change = change?.as_document().ok_or(MalformedAnswer::NotDocuments)?;
             Ok(Change(held.slice_ref(change.as_bytes())))
         });
         let changes: Vec<Change> = changes.collect::<Result<_, MalformedAnswer>>()?;
-        let token = cursor.get_document("postBatchResumeToken").ok();
+        let cursor = answer.as_raw_document().get_document("cursor");
+        let token = cursor.and_then(|cursor| cursor.get_document("postBatchResumeToken"));
         let end = match (token, changes.last()) {
-            (Some(token), _) => Some(Position::try_from(token)?),
-            (None, Some(last)) => Some(last.position()?),
-            (None, None) => None,
+            (Ok(token), _) => Some(Position::try_from(token)?),
+            (Err(_), Some(last)) => Some(last.position()?),
+            (Err(_), None) => None,
         };
         Ok(Self { changes: changes.into_iter(), end })
     }
@@ -118,9 +113,11 @@ impl TryFrom<RawBatch> for Answer {
 /// An answer that is none of a change stream's.
 #[derive(Debug, thiserror::Error)]
 pub enum MalformedAnswer {
-    #[error("malformed answer of the change stream: {0}")]
+    #[error("malformed answer: {0}")]
+    Driver(#[from] Error),
+    #[error("malformed answer: {0}")]
     Bson(#[from] bson::error::Error),
-    #[error("malformed answer of the change stream: no array of documents")]
+    #[error("malformed answer: something in it is no document")]
     NotDocuments,
     #[error(transparent)]
     Token(#[from] UnreadableToken),
@@ -128,7 +125,7 @@ pub enum MalformedAnswer {
 
 #[cfg(test)]
 mod tests {
-    use bson::{DateTime, rawdoc};
+    use bson::{DateTime, Timestamp as MongoTime, rawdoc};
 
     use super::*;
 

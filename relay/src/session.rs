@@ -7,12 +7,13 @@ use tokio::task::JoinError;
 
 use crate::Relay;
 use crate::begin::{FORMER_DIVISION, begin};
+use crate::change::MalformedAnswer;
 use crate::checkpoint::ReadError;
 use crate::failure::{InitError, TransactionError};
 use crate::kafka::Watch;
 use crate::lease;
 use crate::pipeline;
-use crate::position::{ClusterTime, UnreadableToken};
+use crate::position::ClusterTime;
 use crate::read_to_end::NotRead;
 use crate::source::{Identity, plain};
 use crate::tail::TailError;
@@ -28,7 +29,7 @@ pub enum Ended {
     #[error("change stream: {0}")]
     Tail(#[from] TailError),
     #[error("change stream: {0}")]
-    Token(#[from] UnreadableToken),
+    Malformed(#[from] MalformedAnswer),
     /// `until` is how far it would have brought us, where it held more than can be tried
     /// again here.
     #[error("Kafka: {error}")]

@@ -140,7 +140,7 @@ impl Tail {
         // first of them is as good.
         let mut first = Batch::new(Limits { events: 1, bytes: 1 });
         match (self.read(&mut first).await?, first.last()) {
-            (Read::Events, Some(Event::Streamed(change))) => Ok(position(change)?),
+            (Read::Events, Some(Event::Streamed(change))) => Ok(change.position()?),
             (Read::Idle { position, .. }, _) => Ok(position),
             (Read::Events, _) => Err(TailError::lost("no_token", "an event that is none")),
         }
@@ -170,6 +170,7 @@ impl Tail {
                 return Ok(Read::Events);
             }
             match self.stream.next().now_or_never() {
+                // That there is nothing more says little while these are on their way.
                 Some(answer) => drop(self.accept(answer?)?),
                 None => return Ok(Read::Events),
             }
@@ -201,16 +202,12 @@ impl Tail {
                 Read::Idle { position, .. } if position.time >= until => return Ok(false),
                 Read::Idle { .. } => {}
                 Read::Events => match one.last() {
-                    Some(Event::Streamed(change)) => return Ok(position(change)?.time <= until),
+                    Some(Event::Streamed(change)) => return Ok(change.position()?.time <= until),
                     _ => return Ok(false),
                 },
             }
         }
     }
-}
-
-fn position(change: &Change) -> Result<Position, MalformedAnswer> {
-    Ok(change.position()?)
 }
 
 /// Takes inserts only. The collection being dropped, renamed or gone with its database

@@ -117,7 +117,7 @@ impl<'a> Rebuild<'a> {
                     }
                 };
                 let writes = Writes::of(changes.iter().cloned());
-                apply(writer, std::iter::once(std::future::ready(writes)), &[]).await
+                apply(writer, stream::iter([writes]), &[]).await
             };
             match attempt.await {
                 Ok(_) => return Ok(Ok(())),

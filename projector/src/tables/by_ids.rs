@@ -9,15 +9,12 @@ use diesel::mysql::Mysql;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Text, Untyped};
 
-/// Ids in one statement, of which each takes one of the protocol's 65,535 placeholders.
+/// Most ids in one statement. Each statement stays prepared, and the driver keeps what the
+/// server says of each placeholder.
 pub(super) const IDS_A_STATEMENT: usize = 256;
 
-/// Up to so many ids a statement stays prepared, and is filled up to the next power of two
-/// with its last id, so that there are few of them. A larger one is prepared each time:
-/// the driver keeps what the server says of each of its placeholders.
-const PREPARED: usize = 256;
-
-/// A query or command of this kind.
+/// A query or command of this kind. It is filled up to the next power of two with its last
+/// id, so that there are few of them to prepare.
 pub(super) struct ByIds<'a> {
     before: &'a str,
     ids: &'a [&'a str],
@@ -31,13 +28,7 @@ pub(super) fn by_ids<'a>(before: &'a str, ids: &'a [&'a str], after: &'static st
 
 impl QueryFragment<Mysql> for ByIds<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        let places = match self.ids.len() {
-            few @ 0..=PREPARED => few.next_power_of_two(),
-            many => {
-                out.unsafe_to_cache_prepared();
-                many
-            }
-        };
+        let places = self.ids.len().next_power_of_two();
         let last = self.ids.last().into_iter().cycle();
         out.push_sql(self.before);
         out.push_sql(" (");

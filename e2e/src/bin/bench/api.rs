@@ -67,9 +67,7 @@ async fn requests(api: &ApiAlone) -> [(&'static str, Body); 2] {
     let id = |document: Value| document["id"].as_str().expect("an id").to_owned();
     let user = id(client.create("/users", "", &sample::user("bench@example.com")).await);
     let supplier = id(client.create("/suppliers", "", &sample::supplier("b@example.com")).await);
-    let product = id(client.create("/products", &supplier, &sample::product()).await);
-    let publish = format!("/products/{product}/publish");
-    client.expect(200, reqwest::Method::POST, &publish, &supplier, &Value::Null).await;
+    let product = client.publish_product(&supplier).await;
     let post = Body { user: user.clone(), text: sample::post("bench").to_string() };
     let order = Body { user, text: sample::order(&product, Some("red"), 2).to_string() };
     [("/posts", post), ("/orders", order)]

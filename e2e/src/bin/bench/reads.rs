@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use e2e::{ApiAlone, Servers, sample};
-use reqwest::Method;
 use serde_json::Value;
 
 use crate::cost::Cost;
@@ -48,9 +47,7 @@ async fn fill(api: &ApiAlone) -> String {
     let supplier = id(&client.create("/suppliers", "", &sample::supplier("r@example.com")).await);
     let mut last = String::new();
     for _ in 0..PRODUCTS {
-        last = id(&client.create("/products", &supplier, &sample::product()).await);
-        let publish = format!("/products/{last}/publish");
-        client.expect(200, Method::POST, &publish, &supplier, &Value::Null).await;
+        last = client.publish_product(&supplier).await;
     }
     last
 }

@@ -4,10 +4,10 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use e2e::{Pipeline, Servers, binary, sample};
+use e2e::{Pipeline, Servers, Used, binary, sample};
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use mongodb::{Client, Database};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use crate::figures::Figures;
 
@@ -41,7 +41,12 @@ pub async fn measure(servers: &Servers, figures: &mut Figures) {
         let rate = documents as f64 / took.as_secs_f64();
         let name = format!("outboxctl {command}, a million documents");
         figures.add(&name, "documents/s", None, rate);
-        figures.add(&format!("{name}: memory at its highest"), "MB", None, peak as f64 / 1024.0);
+        figures.add(
+            &format!("{name}: memory at its highest"),
+            "MB",
+            None,
+            peak as f64 / f64::from(1 << 20),
+        );
     }
     database.drop().await.expect("cleaned up");
 }
@@ -52,11 +57,8 @@ async fn write_one_of_each(pipeline: &Pipeline) {
     let user = user["id"].as_str().expect("an id");
     let supplier = client.create("/suppliers", "", &sample::supplier("size@harbour.example")).await;
     let supplier = supplier["id"].as_str().expect("an id");
-    let product = client.create("/products", supplier, &sample::product()).await;
-    let product = product["id"].as_str().expect("an id");
-    let publish = format!("/products/{product}/publish");
-    client.expect(200, reqwest::Method::POST, &publish, supplier, &serde_json::Value::Null).await;
-    client.create("/orders", user, &sample::order(product, Some("red"), 1)).await;
+    let product = client.publish_product(supplier).await;
+    client.create("/orders", user, &sample::order(&product, Some("red"), 1)).await;
     client.create("/posts", user, &sample::post("one of a million")).await;
 }
 
@@ -90,7 +92,7 @@ fn set(document: &mut Document, path: &str, value: String) {
     }
 }
 
-/// How long `outboxctl COMMAND` took, and its resident memory at its highest, in kilobytes.
+/// How long `outboxctl COMMAND` took, and its resident memory at its highest, in bytes.
 ///
 /// # Panics
 /// Where it does not succeed: where `verify` finds a difference.
@@ -104,19 +106,12 @@ async fn run(pipeline: &Pipeline, command: &str) -> (Duration, u64) {
         .expect("outboxctl runs");
     let mut peak = 0;
     loop {
-        peak = peak.max(memory(&outboxctl));
+        let used = outboxctl.id().and_then(|id| Used::of(&id.to_string()));
+        peak = peak.max(used.map_or(0, |used| used.peak_memory));
         if let Some(status) = outboxctl.try_wait().expect("its end can be seen") {
             assert!(status.success(), "outboxctl {command}: {status}");
             return (begun.elapsed(), peak);
         }
         tokio::time::sleep(SAMPLE).await;
     }
-}
-
-/// The highest so far; 0 once it has ended.
-fn memory(process: &Child) -> u64 {
-    let status = process.id().map(|id| std::fs::read_to_string(format!("/proc/{id}/status")));
-    let status = status.and_then(Result::ok).unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    peak.and_then(|peak| peak.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
