@@ -85,6 +85,36 @@ async fn a_database_restored_from_a_dump_is_swept() {
     pipeline.drop().await;
 }
 
+/// Before the fresh stream is opened, between that and the moment that is swept, and later:
+/// whoever brings it, it comes once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_all_through_a_recovery_comes_once() {
+    let pipeline = Pipeline::new("busy").await;
+    let mut written = history(50, 20);
+    pipeline.write(&written).await;
+    let relay = pipeline.launch();
+    pipeline.await_events(written.len()).await;
+    relay.kill();
+    pipeline.outbox().drop().await.unwrap();
+
+    let relay = pipeline.launch();
+    let mut left = history(20, 1_000).into_iter();
+    let mut after = 0;
+    while after < 200 {
+        let record = left.next().expect("a recovery takes less than 20,000 writes");
+        pipeline.write(std::slice::from_ref(&record)).await;
+        written.push(record);
+        if after > 0 || relay.log().contains("the change stream has taken over") {
+            after += 1;
+        }
+    }
+    assert_exactly_once(&pipeline.await_events(written.len()).await, &written);
+    let lost = "relay_resume_token_lost_total{reason=\"other_database\"}";
+    assert_eq!(relay.metric(lost).await, Some(1.0));
+    relay.kill();
+    pipeline.drop().await;
+}
+
 /// A token that MongoDB takes for none, in a checkpoint that is otherwise whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invalid_token_is_swept_over() {
