@@ -31,6 +31,9 @@ const BEAT: Duration = Duration::from_secs(10);
 /// The committed offsets are asked for after [`EVERY`], then less and less often while the
 /// projector does not move, at last after so long.
 const SELDOM: Duration = Duration::from_secs(1);
+/// A transaction of our own may be under way while we look around, and nobody needs to be
+/// told: only where one is still open after so many looks.
+const UNDECIDED: usize = 5;
 /// How often a relay that does not lead looks whether it does.
 const IDLE: Duration = Duration::from_millis(500);
 
@@ -126,9 +129,17 @@ async fn look_around(relay: &Relay, state: &Dependency) -> Result<Ends, Obstacle
     let settings = reader_config(&relay.config);
     let watch = Watch(state.clone());
     let topics: Vec<String> = relay.topics.events().map(str::to_owned).collect();
-    let stop = relay.shutdown.clone();
-    let looking = tokio::task::spawn_blocking(move || survey(&settings, &watch, &topics, &stop));
-    Ok(looking.await??)
+    let mut waits = RetryPolicy::default().waits().take(UNDECIDED);
+    loop {
+        let (settings, watch, topics) = (settings.clone(), watch.clone(), topics.clone());
+        let stop = relay.shutdown.clone();
+        let looking =
+            tokio::task::spawn_blocking(move || survey(&settings, &watch, &topics, &stop));
+        match (looking.await?, waits.next()) {
+            (Err(SurveyError::Undecided(_)), Some(wait)) => sleep(wait).await,
+            (outcome, _) => return Ok(outcome?),
+        }
+    }
 }
 
 /// Writes the document, unless one is there that says more: then another relay leads.
