@@ -75,6 +75,7 @@ chaos: toolchain ## seeded faults under load, and a checker that counts what the
 	$(WITH_TEST_SERVERS) target/debug/chaos
 
 chaos-relay: toolchain ## the relay's proofs that take minutes: a rolled oplog, a frozen broker, a backlog
+	@$(CARGO) build --release --workspace --bin relay
 	@$(WITH_TEST_SERVERS) $(CARGO) test --workspace --features relay/chaos --test it chaos::
 
 bench: ## performance, as ratios to the raw limits of this machine

@@ -2,7 +2,7 @@
 //!
 //! Reading goes on while a transaction is under way, as far [`Ahead`] as memory is given
 //! for; then the tail is not read. When nothing is under way an event leaves as soon as
-//! it is read: no timer delays it.
+//! it is read: no timer delays it, unless `RELAY_TRANSACTION_INTERVAL_MS` asks for that.
 
 use std::time::{Duration, Instant};
 
@@ -51,12 +51,13 @@ async fn step(
     catch_up: &mut Option<CatchUp>,
     idle: &mut Idle,
 ) -> Result<(), Ended> {
-    if stage.is_idle() && !ahead.is_empty() {
+    if stage.due(ahead).is_some_and(|due| due <= Instant::now()) {
         let mut batch = ahead.take();
         CatchUp::pass(catch_up, stage, &mut batch);
         stage.start(batch)?;
         idle.since = Instant::now();
     }
+    let due = stage.due(ahead);
     tokio::select! {
         biased;
         () = relay.shutdown.cancelled() => Err(Ended::Stopped),
@@ -64,6 +65,7 @@ async fn step(
             Turn::Ended(outcome) => stage.settle(*outcome).await,
             Turn::Room => stage.extend(ahead),
         },
+        () = wait_until(due) => Ok(()),
         read = read(tail, ahead.room()) => {
             relay.mongodb_answered();
             match read? {
@@ -75,6 +77,14 @@ async fn step(
             }
             Ok(())
         }
+    }
+}
+
+/// Waits for ever where nothing is due.
+async fn wait_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -16,6 +16,8 @@ pub fn producer_config(config: &Config, shard: Shard, turn: usize) -> ClientConf
     settings.set("linger.ms", "0");
     // What it may hold back, in KiB: it bounds the memory when Kafka is slower than MongoDB.
     settings.set("queue.buffering.max.kbytes", (held_back(config) / 1024).to_string());
+    // A request points to the records that it holds back anyway, instead of copying them.
+    settings.set("message.copy.max.bytes", "0");
     config.kafka_properties.apply(&mut settings);
     settings
         .set("transactional.id", transactional_id(config, shard, turn))

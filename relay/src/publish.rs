@@ -1,5 +1,7 @@
 //! One Kafka transaction per batch: begin, produce all, produce the checkpoint,
-//! commit. librdkafka's transaction calls block, so they run off the async threads.
+//! commit. librdkafka's transaction calls block, so they run off the async threads: on one
+//! thread for all of a session. The allocator keeps for each thread what that once needed,
+//! and a pool would take another one for each transaction.
 //!
 //! Two producers take turns. Kafka says that a transaction is committed once that is
 //! decided, and tells the partitions afterwards; until then it refuses the producer's
@@ -10,7 +12,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rdkafka::message::{Header, OwnedHeaders};
@@ -19,8 +20,7 @@ use shared::event::{Domain, header};
 use shared::outbox::StoredRecord;
 use shared::process::Shutdown;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::batch::Batch;
@@ -70,16 +70,17 @@ pub struct Published {
     pub landing: Landing,
 }
 
-#[derive(Clone)]
+/// Its thread ends with it, and with the transaction that is then under way.
 pub struct Publisher {
     producers: [Arc<Producer>; PRODUCERS],
-    /// How many transactions were committed. One that failed is followed by another of
-    /// the same producer, which has to get over it.
-    committed: Arc<AtomicUsize>,
-    topics: Topics,
-    shard: Shard,
-    /// Largest event in bytes.
-    limit: usize,
+    jobs: mpsc::Sender<Job>,
+}
+
+/// A transaction to make.
+struct Job {
+    first: Portion,
+    more: mpsc::Receiver<Portion>,
+    outcome: oneshot::Sender<Outcome>,
 }
 
 impl Publisher {
@@ -101,7 +102,17 @@ impl Publisher {
         };
         let producers = [producer(0)?, producer(1)?];
         let limit = config.event_max_bytes as usize;
-        Ok(Self { producers, committed: Arc::default(), topics, shard, limit })
+        let mut transactor =
+            Transactor { producers: producers.clone(), committed: 0, topics, shard, limit };
+        let (jobs, mut waiting) = mpsc::channel::<Job>(1);
+        let runtime = Handle::current();
+        tokio::task::spawn_blocking(move || {
+            while let Some(Job { first, more, outcome }) = waiting.blocking_recv() {
+                // Nobody waits for it any more where the session has ended.
+                outcome.send(transactor.transact(first, more, &runtime)).ok();
+            }
+        });
+        Ok(Self { producers, jobs })
     }
 
     /// Claims the shard: see [`Producer::init_transactions`].
@@ -117,20 +128,40 @@ impl Publisher {
     }
 
     /// Publishes `first`, and what `more` brings, and the checkpoint after the last of it
-    /// as one atom. An empty batch moves only the checkpoint. It goes on to its end even if
-    /// the handle is dropped; a later claim of the shard decides it.
+    /// as one atom. An empty batch moves only the checkpoint. The one before must be over.
+    /// It goes on to its end even if the answer is not awaited; a later claim of the shard
+    /// decides it. No answer comes where the thread has panicked.
     ///
     /// `more` is listened to for as long as portions follow each other without a pause:
     /// what Kafka does for each partition of each transaction costs it more than a thousand
     /// records, so a backlog goes in few large ones. A portion is forgotten once it is sent.
-    pub fn publish(&self, first: Portion, more: mpsc::Receiver<Portion>) -> JoinHandle<Outcome> {
-        let publisher = self.clone();
-        let runtime = Handle::current();
-        tokio::task::spawn_blocking(move || publisher.transact(first, more, &runtime))
-    }
-
-    fn transact(
+    pub fn publish(
         &self,
+        first: Portion,
+        more: mpsc::Receiver<Portion>,
+    ) -> oneshot::Receiver<Outcome> {
+        let (outcome, answer) = oneshot::channel();
+        // Refused only where the thread is gone, and then the answer's channel is closed.
+        self.jobs.try_send(Job { first, more, outcome }).ok();
+        answer
+    }
+}
+
+/// What the thread works with.
+struct Transactor {
+    producers: [Arc<Producer>; PRODUCERS],
+    /// How many transactions were committed. One that failed is followed by another of
+    /// the same producer, which has to get over it.
+    committed: usize,
+    topics: Topics,
+    shard: Shard,
+    /// Largest event in bytes.
+    limit: usize,
+}
+
+impl Transactor {
+    fn transact(
+        &mut self,
         first: Portion,
         mut more: mpsc::Receiver<Portion>,
         runtime: &Handle,
@@ -138,7 +169,7 @@ impl Publisher {
         let Ok(events) = self.judged(&first.batch) else {
             return Outcome { sent: None, unsent: portions(Some(first), more) };
         };
-        let turn = self.committed.load(Ordering::Relaxed) % PRODUCERS;
+        let turn = self.committed % PRODUCERS;
         let begun = self.producers[turn].begin();
         let mut result = begun.and_then(|transaction| send_all(transaction, &events));
         let mut counts = BTreeMap::new();
@@ -162,6 +193,7 @@ impl Publisher {
             (whole, checkpoint) = (None, next.checkpoint);
         }
         let committed = result.and_then(|transaction| self.commit(transaction, &checkpoint));
+        self.committed += usize::from(committed.is_ok());
         let result = committed.map(|landing| Published { events: counts, landing });
         let sent = Sent { whole, checkpoint, result };
         Outcome { sent: Some(sent), unsent: portions(unpublishable, more) }
@@ -185,9 +217,7 @@ impl Publisher {
             value: &encoded,
             headers: OwnedHeaders::new(),
         })?;
-        let landing = transaction.commit()?;
-        self.committed.fetch_add(1, Ordering::Relaxed);
-        Ok(landing.without(&self.topics.checkpoint))
+        Ok(transaction.commit()?.without(&self.topics.checkpoint))
     }
 }
 

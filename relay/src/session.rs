@@ -50,6 +50,8 @@ pub enum Ended {
     Expired,
     #[error("a bug: {0}")]
     Panicked(#[source] JoinError),
+    #[error("a bug: the publishing thread has panicked")]
+    PublisherGone,
 }
 
 /// Session after session, as long as this relay leads; between them it stands by.

@@ -7,8 +7,7 @@ mod settle;
 use std::time::{Duration, Instant};
 
 use shared::Timestamp;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::Relay;
 use crate::ahead::Ahead;
@@ -52,11 +51,13 @@ pub struct Stage<'a> {
     left_more: bool,
     /// Why the outbox is being swept, while it is: no position holds until that is over.
     recovering: Option<String>,
+    /// A transaction that is not full begins no earlier.
+    not_before: Instant,
     under_way: Option<UnderWay>,
 }
 
 struct UnderWay {
-    working: JoinHandle<Outcome>,
+    working: oneshot::Receiver<Outcome>,
     begun: Instant,
     /// In the portions so far.
     events: usize,
@@ -96,12 +97,23 @@ impl<'a> Stage<'a> {
             one_by_one_until,
             left_more: false,
             recovering: None,
+            not_before: Instant::now(),
             under_way: None,
         }
     }
 
     pub fn is_idle(&self) -> bool {
         self.under_way.is_none()
+    }
+
+    /// When the next transaction may begin with what is ahead; `None` while one is under
+    /// way, or nothing is ahead.
+    pub fn due(&self, ahead: &Ahead) -> Option<Instant> {
+        match ahead {
+            _ if !self.is_idle() || ahead.is_empty() => None,
+            _ if ahead.has_full() => Some(Instant::now()),
+            _ => Some(self.not_before),
+        }
     }
 
     /// From here on checkpoints say that a recovery is under way; `None` ends that.
@@ -118,6 +130,8 @@ impl<'a> Stage<'a> {
         let Some(reached) = self.reached_by(&batch)? else {
             return Ok(());
         };
+        let interval = self.relay.config.transaction_interval_ms;
+        self.not_before = Instant::now() + Duration::from_millis(interval.into());
         let goes_on = std::mem::take(&mut self.left_more);
         let is_backlog = (batch.is_full() || goes_on) && self.takes_portions(&reached);
         let more = self.commit(batch, reached);
@@ -198,7 +212,7 @@ impl<'a> Stage<'a> {
         tokio::select! {
             biased;
             outcome = working => {
-                outcome.map(Box::new).map(Turn::Ended).map_err(Ended::Panicked)
+                outcome.map(Box::new).map(Turn::Ended).map_err(|_| Ended::PublisherGone)
             }
             true = has_room(more.as_ref()), if has_portion => Ok(Turn::Room),
         }
@@ -213,7 +227,7 @@ impl<'a> Stage<'a> {
             return Ok(());
         };
         *more = None;
-        let outcome = working.await.map_err(Ended::Panicked)?;
+        let outcome = working.await.map_err(|_| Ended::PublisherGone)?;
         self.settle(outcome).await
     }
 

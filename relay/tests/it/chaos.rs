@@ -109,7 +109,8 @@ async fn a_frozen_broker_and_a_stepdown_cost_no_event() {
     relay.kill();
 }
 
-/// A backlog: the lag starts high and falls to nothing, and the memory stays bounded.
+/// A backlog: the lag starts high and falls to nothing, and the memory stays bounded. It is
+/// drained by a release build, which `make chaos-relay` makes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_is_drained_in_bounded_memory() {
     let events: usize =
@@ -128,13 +129,12 @@ async fn a_backlog_is_drained_in_bounded_memory() {
     for _ in 0..events / 5_000 {
         pipeline.write(&padded(history(500, 10))).await;
     }
-    let relay = pipeline.launch();
+    let relay = Process::launch_release(&pipeline.settings());
     until("it lags", || async { relay.metric("relay_lag_seconds").await.is_some() }).await;
     let lag = relay.metric("relay_lag_seconds").await.unwrap();
     assert!(lag > 0.7 * begun.elapsed().as_secs_f64(), "{lag} s after {:?}", begun.elapsed());
-    let (begun, mut highest) = (Instant::now(), 0);
+    let begun = Instant::now();
     loop {
-        highest = relay.memory().max(highest);
         let lag = relay.metric("relay_lag_seconds").await.unwrap();
         if lag < 1.0 {
             break;
@@ -142,14 +142,13 @@ async fn a_backlog_is_drained_in_bounded_memory() {
         assert!(begun.elapsed() < Duration::from_secs(900), "lag {lag} s");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let seconds = begun.elapsed().as_secs_f64();
+    let (seconds, memory) = (begun.elapsed().as_secs_f64(), relay.highest_memory());
     println!(
-        "{events} events in {seconds:.1} s, {:.0}/s; at most {} KiB allocated",
+        "{events} events in {seconds:.1} s, {:.0}/s, in at most {:.1} MB",
         events as f64 / seconds,
-        highest / 1024
+        memory as f64 / 1e6
     );
-    // It does not grow with the backlog: a tenth of it takes nearly as much.
-    assert!(highest < 40 << 20, "{} KiB", highest / 1024);
+    assert!(memory < 40_000_000, "{memory} bytes");
     relay.kill();
 }
 

@@ -20,9 +20,20 @@ impl Process {
 
     /// With the same port it is the same relay, started again.
     pub fn launch_at(port: u16, settings: &BTreeMap<String, String>) -> Self {
+        Self::launch_program(env!("CARGO_BIN_EXE_relay"), port, settings)
+    }
+
+    /// As it is shipped: a debug build is twice as large.
+    #[cfg(feature = "chaos")]
+    pub fn launch_release(settings: &BTreeMap<String, String>) -> Self {
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/relay");
+        Self::launch_program(program, free_port(), settings)
+    }
+
+    fn launch_program(program: &str, port: u16, settings: &BTreeMap<String, String>) -> Self {
         let log = format!("{}/relay-{port}.log", env!("CARGO_TARGET_TMPDIR"));
         let lines = std::fs::File::options().create(true).append(true).open(&log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_relay"))
+        let child = Command::new(program)
             .env_clear()
             .envs(settings)
             .env("RELAY_ADDR", format!("127.0.0.1:{port}"))
@@ -30,7 +41,7 @@ impl Process {
             .stdout(Stdio::from(lines))
             .stderr(Stdio::inherit())
             .spawn()
-            .unwrap();
+            .unwrap_or_else(|error| panic!("{program}: {error}"));
         Self { child, port, log }
     }
 
@@ -61,12 +72,11 @@ impl Process {
         }
     }
 
-    /// What it has allocated and touched, in bytes: its resident memory without the
-    /// program's own pages, of which a debug build has twice as many.
+    /// The most that was ever resident, in bytes, the program itself included.
     #[cfg(feature = "chaos")]
-    pub fn memory(&self) -> u64 {
+    pub fn highest_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 

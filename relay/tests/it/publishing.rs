@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use crate::fixture::{Pipeline, assert_exactly_once, history, until};
+use crate::process::Process;
 use crate::reader::Arrivals;
 use shared::Timestamp;
 
@@ -55,6 +56,47 @@ async fn a_lone_event_is_not_kept_waiting() {
         latencies[0], latencies[25]
     );
     assert!(latencies[0] < Duration::from_millis(40), "{latencies:?}");
+    assert!(relay.terminate(Duration::from_secs(10)).await.success());
+    pipeline.drop().await;
+}
+
+/// Where transactions are kept apart: what comes meanwhile shares the next one, and whoever
+/// comes after a pause does not wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_can_be_kept_apart() {
+    const APART: Duration = Duration::from_secs(2);
+    let pipeline = Pipeline::new("apart").await;
+    let mut settings = pipeline.settings();
+    let apart = APART.as_millis().to_string();
+    settings.insert("RELAY_TRANSACTION_INTERVAL_MS".to_owned(), apart);
+    let relay = Process::launch(&settings);
+    // The sweep of a first start is over, and with it what is sent without a pause.
+    until("a checkpoint", || async {
+        relay.metric("relay_checkpoint_age_seconds").await.is_some()
+    })
+    .await;
+    let mut arrivals = Arrivals::of(&pipeline).await;
+    let mut written = history(21, 1);
+    let begun = Instant::now();
+    for record in &written {
+        pipeline.write(std::slice::from_ref(record)).await;
+    }
+    arrivals = arrivals.wait_for(written[0].event_id.to_string()).await;
+    assert!(begun.elapsed() < APART, "after a pause: {:?}", begun.elapsed());
+    arrivals.wait_for(written[20].event_id.to_string()).await;
+    assert!(begun.elapsed() > APART, "the next one came after {:?}", begun.elapsed());
+    let transactions = relay.metric("relay_batch_size_count").await.unwrap();
+    assert!(transactions <= 3.0, "{transactions} transactions");
+    assert!(relay.terminate(Duration::from_secs(10)).await.success());
+
+    // What is full does not wait: at this interval it would take longer than our patience.
+    settings.insert("RELAY_TRANSACTION_INTERVAL_MS".to_owned(), "10000".to_owned());
+    settings.insert("RELAY_BATCH_EVENTS".to_owned(), "1000".to_owned());
+    let backlog = history(6_000, 2);
+    pipeline.write(&backlog).await;
+    written.extend(backlog);
+    let relay = Process::launch(&settings);
+    assert_exactly_once(&pipeline.await_events(written.len()).await, &written);
     assert!(relay.terminate(Duration::from_secs(10)).await.success());
     pipeline.drop().await;
 }
