@@ -22,7 +22,12 @@ pub struct Pipeline {
 impl Pipeline {
     /// Starts the three and waits until they are ready.
     pub async fn start(servers: &Servers, name: &str) -> Self {
-        let pipeline = Self::launch(servers, name);
+        Self::start_with(servers, name, &[]).await
+    }
+
+    /// With further settings, for all three.
+    pub async fn start_with(servers: &Servers, name: &str, settings: &[(&str, &str)]) -> Self {
+        let pipeline = Self::launch_with(servers, name, settings);
         for process in [&pipeline.api, &pipeline.relay, &pipeline.projector] {
             process.wait_until_ready().await;
         }
@@ -31,9 +36,15 @@ impl Pipeline {
 
     /// Starts the three and waits for nothing.
     pub fn launch(servers: &Servers, name: &str) -> Self {
+        Self::launch_with(servers, name, &[])
+    }
+
+    fn launch_with(servers: &Servers, name: &str, settings: &[(&str, &str)]) -> Self {
         let unique = unique(name);
         let logs = logs(&unique);
         let mut environment = environment(servers, &unique);
+        environment
+            .extend(settings.iter().map(|(name, value)| (name.to_string(), value.to_string())));
         let addresses = [("API", free()), ("RELAY", free()), ("PROJECTOR", free())];
         for (process, address) in addresses {
             environment.insert(format!("{process}_ADDR"), address.to_string());

@@ -18,7 +18,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::Settings;
 use crate::figures::{Figures, Latencies};
 
-const RATES: [u64; 4] = [20, 50, 200, 500];
+/// Writes a second, and how far apart the relay's transactions begin, in milliseconds.
+const CASES: [(u64, u64); 5] = [(20, 0), (50, 0), (200, 0), (500, 0), (200, 100)];
 
 /// Enough for a 99th percentile at the lower rate.
 const SECONDS_A_RATE: u64 = 15;
@@ -42,13 +43,18 @@ pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figur
     write_and_watch(&Pipeline::start(servers, "latency").await, rate, seconds).await;
     for run in 1..=settings.runs {
         println!("latency: run {run} of {}", settings.runs);
-        for rate in RATES {
-            let name = format!("HTTP answer to MySQL row, {rate} writes/s");
+        for (rate, apart) in CASES {
+            let name = match apart {
+                0 => format!("HTTP answer to MySQL row, {rate} writes/s"),
+                _ => format!("the same, {rate} writes/s, transactions {apart} ms apart"),
+            };
             if !settings.wants(&name) {
                 continue;
             }
             // Each on a pipeline of its own: histograms have no beginning.
-            let pipeline = Pipeline::start(servers, "latency").await;
+            let apart = [("RELAY_TRANSACTION_INTERVAL_MS", &*apart.to_string())];
+            let pipeline = Pipeline::start_with(servers, "latency", &apart).await;
+            let before = cpu(&pipeline);
             let latencies = write_and_watch(&pipeline, rate, SECONDS_A_RATE).await;
             figures.add(&format!("{name}: p50"), "ms", None, latencies.percentile(50));
             figures.add(&format!("{name}: p99"), "ms", None, latencies.percentile(99));
@@ -59,10 +65,17 @@ pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figur
             ];
             for (process, histogram) in hops {
                 let mean = process.metrics().await.mean(histogram) * 1e3;
-                figures.add(&format!("{histogram}, {rate}/s: mean"), "ms", None, mean);
+                figures.add(&format!("{name}: {histogram}: mean"), "ms", None, mean);
             }
+            let events = latencies.count() + WARM_UP;
+            let cpu = (cpu(&pipeline) - before).as_secs_f64() * 1e6 / events as f64;
+            figures.add(&format!("{name}: CPU of relay and projector per 1,000"), "ms", None, cpu);
         }
     }
+}
+
+fn cpu(pipeline: &Pipeline) -> Duration {
+    pipeline.relay.used().cpu + pipeline.projector.used().cpu
 }
 
 struct Written {
