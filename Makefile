@@ -81,7 +81,7 @@ chaos-relay: toolchain ## the relay's proofs that take minutes: a rolled oplog, 
 bench: ## performance, as ratios to the raw limits of this machine
 	@echo "building for release (cold: about eight minutes on two cores)"
 	@$(CARGO) build --release --workspace
-	@TEST_STACK_DIR=.stack/bench FRESH=1 STOP_AFTER=1 \
+	@TEST_STACK_DIR=.stack/bench TEST_KAFKA_GC=g1 FRESH=1 STOP_AFTER=1 \
 	$(WITH_TEST_SERVERS) target/release/bench $(SECTIONS)
 
 .PHONY: toolchain

@@ -45,8 +45,14 @@ kafka_format() {
 }
 
 kafka_command() {
+  local collector
+  case $KAFKA_GC in
+    serial) collector=(-XX:+UseSerialGC) ;;
+    g1) collector=(-XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35) ;;
+    *) die "KAFKA_GC is serial or g1, not '$KAFKA_GC'" ;;
+  esac
   KAFKA_COMMAND=(
-    java "-Xmx$KAFKA_HEAP" -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError
+    java "-Xmx$KAFKA_HEAP" "${collector[@]}" -XX:+ExitOnOutOfMemoryError
     "-Dlog4j2.configurationFile=$HERE/kafka/log4j2.properties"
     -cp "$STACK_SERVERS/$KAFKA_FOLDER/*"
   )

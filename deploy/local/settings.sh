@@ -20,6 +20,7 @@ SETTINGS=(
   "MONGODB_CACHE_GB|1|memory for MongoDB's cache (WiredTiger)"
   "MONGODB_OPLOG_MB|2048|largest oplog: how long change streams can look back"
   "KAFKA_HEAP|512m|memory for Kafka's JVM"
+  "KAFKA_GC|serial|how Kafka's JVM collects garbage: serial (small) or g1 (as Kafka's own scripts have it: shorter pauses)"
   "KAFKA_PROPERTIES|/dev/null|file with properties that are added to Kafka's and prevail, as for TLS"
   "MONGODB_CONFIG|/dev/null|file with mongod's settings that are not given here, as for TLS"
   "MYSQL_BUFFER_POOL|256M|memory for MySQL's cache (InnoDB)"
