@@ -126,6 +126,15 @@ pub struct Transaction<'a> {
     producer: &'a Producer,
     number: usize,
     sent: usize,
+    limit: Limit,
+}
+
+/// Until when a transaction may go on.
+#[derive(Clone, Copy)]
+struct Limit {
+    overdue: Instant,
+    /// Once the process shall stop.
+    grace_over: Option<Instant>,
 }
 
 impl Transaction<'_> {
@@ -134,7 +143,7 @@ impl Transaction<'_> {
     /// # Errors
     /// [`TransactionError`].
     pub fn send(&mut self, record: Record<'_>) -> Result<(), TransactionError> {
-        self.producer.send(record, self.number)?;
+        self.producer.send(record, self.number, &mut self.limit)?;
         self.sent += 1;
         Ok(())
     }
@@ -144,10 +153,21 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// [`TransactionError`].
-    pub fn commit(self) -> Result<Landing, TransactionError> {
-        self.producer.await_deliveries(self.sent)?;
-        self.producer.commit()?;
+    pub fn commit(mut self) -> Result<Landing, TransactionError> {
+        self.producer.await_deliveries(self.sent, &mut self.limit)?;
+        self.producer.commit(&mut self.limit)?;
         Ok(std::mem::take(&mut self.producer.deliveries().reports().landed))
+    }
+}
+
+impl Limit {
+    /// # Errors
+    /// [`TransactionError::Lost`]: another producer decides what became of it.
+    fn check(&self) -> Result<(), TransactionError> {
+        if Instant::now() < self.overdue {
+            return Ok(());
+        }
+        Err(TransactionError::Lost("the transaction has not ended in time".to_owned()))
     }
 }
 
@@ -158,6 +178,9 @@ pub struct Producer {
     claimed: AtomicBool,
     /// How many were begun.
     transactions: AtomicUsize,
+    /// A transaction that takes longer is given up. The broker has aborted it long before;
+    /// that librdkafka never hears of it was seen where the broker had been frozen.
+    patience: Duration,
     stop: Shutdown,
 }
 
@@ -179,6 +202,7 @@ impl Producer {
             inner,
             claimed: AtomicBool::default(),
             transactions: AtomicUsize::default(),
+            patience: Duration::from_millis(config.transaction_timeout_ms.into()) * 2,
             stop,
         })
     }
@@ -212,23 +236,29 @@ impl Producer {
         let number = self.transactions.fetch_add(1, Ordering::Relaxed);
         self.deliveries().begin(number);
         self.inner.begin_transaction().map_err(|error| self.settle(error))?;
-        Ok(Transaction { producer: self, number, sent: 0 })
+        let limit = Limit { overdue: Instant::now() + self.patience, grace_over: None };
+        Ok(Transaction { producer: self, number, sent: 0, limit })
     }
 
-    fn send(&self, record: Record<'_>, number: usize) -> Result<(), TransactionError> {
+    fn send(
+        &self,
+        record: Record<'_>,
+        number: usize,
+        limit: &mut Limit,
+    ) -> Result<(), TransactionError> {
         let mut message = BaseRecord::with_opaque_to(record.topic, number)
             .key(record.key)
             .payload(record.value)
             .headers(record.headers);
         message.partition = record.partition;
-        let mut stopping_since = None;
         while let Err((error, returned)) = self.inner.send(message) {
             match error.rdkafka_error_code() {
                 // It holds what a few requests need, and no more: that bounds the memory.
                 Some(RDKafkaErrorCode::QueueFull) => {
-                    if self.out_of_grace(&mut stopping_since) {
+                    if self.is_out_of_grace(limit) {
                         return Err(self.give_up());
                     }
+                    limit.check()?;
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 Some(code) if is_refusal(code) => {
@@ -279,8 +309,7 @@ impl Producer {
     /// Or until a failure: the transaction can then only be aborted, and librdkafka sends
     /// no more of it. It discards what it had not sent yet, and reports that at once, often
     /// before the cause; so the cause is waited for a little.
-    fn await_deliveries(&self, sent: usize) -> Result<(), TransactionError> {
-        let mut stopping_since = None;
+    fn await_deliveries(&self, sent: usize, limit: &mut Limit) -> Result<(), TransactionError> {
         self.deliveries().reports().expected = Some(sent);
         loop {
             let mut reports = self.deliveries().reports();
@@ -298,9 +327,10 @@ impl Producer {
                 return Ok(());
             }
             drop(reports);
-            if self.out_of_grace(&mut stopping_since) {
+            if self.is_out_of_grace(limit) {
                 return Err(self.give_up());
             }
+            limit.check()?;
         }
     }
 
@@ -321,8 +351,7 @@ impl Producer {
         self.inner.client().context()
     }
 
-    fn commit(&self) -> Result<(), TransactionError> {
-        let mut stopping_since = None;
+    fn commit(&self, limit: &mut Limit) -> Result<(), TransactionError> {
         loop {
             match self.inner.commit_transaction(SLICE) {
                 Ok(()) => return Ok(()),
@@ -330,17 +359,19 @@ impl Producer {
                 Err(KafkaError::Transaction(error))
                     if error.is_retriable() && !error.is_fatal() && !error.txn_requires_abort() =>
                 {
-                    if self.out_of_grace(&mut stopping_since) {
+                    if self.is_out_of_grace(limit) {
                         return Err(TransactionError::Lost(error.string()));
                     }
+                    limit.check()?;
                 }
                 Err(error) => return Err(self.settle(error)),
             }
         }
     }
 
-    fn out_of_grace(&self, since: &mut Option<Instant>) -> bool {
-        self.stop.is_cancelled() && since.get_or_insert_with(Instant::now).elapsed() > GRACE
+    fn is_out_of_grace(&self, limit: &mut Limit) -> bool {
+        let now = Instant::now();
+        self.stop.is_cancelled() && *limit.grace_over.get_or_insert(now + GRACE) < now
     }
 
     /// What `error` means, having aborted where that is what it asks for.

@@ -86,14 +86,14 @@ async fn a_frozen_broker_and_a_stepdown_cost_no_event() {
     let relay = Process::launch(&settings);
     relay.await_leading().await;
     let mut written = Vec::new();
-    for round in 0..120 {
+    for round in 0..130 {
         let more = history(20, 5);
         pipeline.write(&more).await;
         written.extend(more);
         match round {
-            20 => servers.signal("kafka", "STOP"),
-            90 => servers.signal("kafka", "CONT"),
-            60 | 105 => {
+            30 => servers.signal("kafka", "STOP"),
+            100 => servers.signal("kafka", "CONT"),
+            70 | 115 => {
                 let command = doc! { "replSetStepDown": 1, "force": true };
                 pipeline.database.client().database("admin").run_command(command).await.ok();
             }
