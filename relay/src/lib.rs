@@ -21,6 +21,7 @@ mod change_stream;
 pub mod checkpoint;
 pub mod config;
 mod dead;
+mod deliveries;
 mod failure;
 mod frontier;
 mod group;

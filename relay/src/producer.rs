@@ -1,22 +1,19 @@
 //! The transactional producer's calls. They block; the async side is publish.rs.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Message as _, OwnedHeaders};
-use rdkafka::producer::{
-    BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
-};
+use rdkafka::message::OwnedHeaders;
+use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig, ThreadedProducer};
 use shared::Shard;
 use shared::process::Shutdown;
 
 use crate::config::Config;
+use crate::deliveries::Deliveries;
 use crate::failure::{InitError, TransactionError, fatal, is_refusal};
-use crate::kafka::{Client, Watch, quiet_log};
+use crate::kafka::{Client, Watch};
 use crate::landing::Landing;
 use crate::producer_settings::producer_config;
 
@@ -30,87 +27,6 @@ const CAUSE: Duration = Duration::from_millis(200);
 const SPIN: Duration = Duration::from_micros(50);
 /// How long an abort is attempted before the producer is given up.
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
-
-/// The reports of one transaction's records: librdkafka gives each record exactly one.
-pub struct Deliveries {
-    watch: Watch,
-    reports: Mutex<Reports>,
-    /// Whoever waits for them is woken by a failure, and by the last one.
-    news: Condvar,
-}
-
-#[derive(Default)]
-struct Reports {
-    /// Of the transaction with this number. Those of an earlier one, which was aborted, may
-    /// come late: they are none of this one's business.
-    transaction: usize,
-    /// Known once all are sent.
-    expected: Option<usize>,
-    reported: usize,
-    failed: Vec<RDKafkaErrorCode>,
-    landed: Landing,
-}
-
-impl Reports {
-    fn are_complete(&self) -> bool {
-        self.expected.is_some_and(|expected| self.reported >= expected)
-    }
-}
-
-impl Deliveries {
-    fn reports(&self) -> MutexGuard<'_, Reports> {
-        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn begin(&self, transaction: usize) {
-        *self.reports() = Reports { transaction, ..Reports::default() };
-    }
-
-    /// Waits for news, but at most for `limit`.
-    fn wait<'a>(
-        &self,
-        reports: MutexGuard<'a, Reports>,
-        limit: Duration,
-    ) -> MutexGuard<'a, Reports> {
-        let woken = self.news.wait_timeout(reports, limit);
-        woken.unwrap_or_else(PoisonError::into_inner).0
-    }
-}
-
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        quiet_log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.watch.heed(&error, reason);
-    }
-}
-
-impl ProducerContext for Deliveries {
-    /// The transaction's number.
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, delivery: &DeliveryResult<'_>, transaction: usize) {
-        let mut reports = self.reports();
-        if reports.transaction != transaction {
-            return;
-        }
-        reports.reported += 1;
-        match delivery {
-            Ok(record) => {
-                reports.landed.note(record.topic(), record.partition(), record.offset());
-            }
-            Err((error, _)) => {
-                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                reports.failed.push(code);
-            }
-        }
-        if reports.are_complete() || delivery.is_err() {
-            self.news.notify_all();
-        }
-    }
-}
 
 /// A record ready to be sent.
 pub struct Record<'a> {
@@ -178,8 +94,8 @@ pub struct Producer {
     claimed: AtomicBool,
     /// How many were begun.
     transactions: AtomicUsize,
-    /// A transaction that takes longer is given up. The broker has aborted it long before;
-    /// that librdkafka never hears of it was seen where the broker had been frozen.
+    /// A transaction that takes longer is given up: the broker has aborted it long before.
+    /// After a broker had been frozen, a relay was once seen to wait without end.
     patience: Duration,
     stop: Shutdown,
 }
@@ -194,8 +110,8 @@ impl Producer {
         watch: Watch,
         stop: Shutdown,
     ) -> Result<Self, KafkaError> {
-        let deliveries = Deliveries { watch, reports: Mutex::default(), news: Condvar::default() };
         let settings = producer_config(config, shard, turn);
+        let deliveries = Deliveries::new(watch);
         let inner = ThreadedProducer::from_config_and_context(&settings, deliveries)?;
         let inner = Client::new(inner);
         Ok(Self {

@@ -1,7 +1,18 @@
 use relay::checkpoint::Progress;
+use shared::outbox::OutboxRecord;
 
 use crate::fixture::{Pipeline, assert_exactly_once, history, until};
 use crate::reader;
+
+/// All of it is in the topics, and the relay is gone.
+async fn published(test: &str, written: Vec<OutboxRecord>) -> (Pipeline, Vec<OutboxRecord>) {
+    let pipeline = Pipeline::new(test).await;
+    pipeline.write(&written).await;
+    let relay = pipeline.launch();
+    pipeline.await_events(written.len()).await;
+    relay.kill();
+    (pipeline, written)
+}
 
 /// Without its checkpoints the relay sweeps, and leaves out what the topics hold.
 #[tokio::test(flavor = "multi_thread")]
@@ -55,12 +66,7 @@ async fn a_collection_dropped_and_made_again_is_swept() {
 /// than what the topics already hold; and it is written to while the relay recovers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_restored_from_a_dump_is_swept() {
-    let pipeline = Pipeline::new("restored").await;
-    let mut written = history(50, 4);
-    pipeline.write(&written).await;
-    let relay = pipeline.launch();
-    pipeline.await_events(written.len()).await;
-    relay.kill();
+    let (pipeline, mut written) = published("restored", history(50, 4)).await;
 
     pipeline.outbox().drop().await.unwrap();
     let dump = &written[..120];
@@ -89,12 +95,7 @@ async fn a_database_restored_from_a_dump_is_swept() {
 /// whoever brings it, it comes once.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_all_through_a_recovery_comes_once() {
-    let pipeline = Pipeline::new("busy").await;
-    let mut written = history(50, 20);
-    pipeline.write(&written).await;
-    let relay = pipeline.launch();
-    pipeline.await_events(written.len()).await;
-    relay.kill();
+    let (pipeline, mut written) = published("busy", history(50, 20)).await;
     pipeline.outbox().drop().await.unwrap();
 
     let relay = pipeline.launch();
