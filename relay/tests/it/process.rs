@@ -13,9 +13,16 @@ pub struct Process {
     log: String,
 }
 
+fn log_of(port: u16) -> String {
+    format!("{}/relay-{port}.log", env!("CARGO_TARGET_TMPDIR"))
+}
+
 impl Process {
     pub fn launch(settings: &BTreeMap<String, String>) -> Self {
-        Self::launch_at(free_port(), settings)
+        let port = free_port();
+        // Of another test, which had the same port.
+        std::fs::remove_file(log_of(port)).ok();
+        Self::launch_at(port, settings)
     }
 
     /// With the same port it is the same relay, started again.
@@ -31,7 +38,7 @@ impl Process {
     }
 
     fn launch_program(program: &str, port: u16, settings: &BTreeMap<String, String>) -> Self {
-        let log = format!("{}/relay-{port}.log", env!("CARGO_TARGET_TMPDIR"));
+        let log = log_of(port);
         let lines = std::fs::File::options().create(true).append(true).open(&log).unwrap();
         let child = Command::new(program)
             .env_clear()
@@ -80,7 +87,7 @@ impl Process {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 
-    /// All that a relay on this port has ever said.
+    /// All that it has said, and what it said before it was started again.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
