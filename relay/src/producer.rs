@@ -94,6 +94,8 @@ pub struct Producer {
     claimed: AtomicBool,
     /// How many were begun.
     transactions: AtomicUsize,
+    /// librdkafka's part of beginning the next one is done.
+    is_prepared: AtomicBool,
     /// A transaction that takes longer is given up: the broker has aborted it long before.
     /// After a broker had been frozen, a relay was once seen to wait without end.
     patience: Duration,
@@ -118,6 +120,7 @@ impl Producer {
             inner,
             claimed: AtomicBool::default(),
             transactions: AtomicUsize::default(),
+            is_prepared: AtomicBool::default(),
             patience: Duration::from_millis(config.transaction_timeout_ms.into()) * 2,
             stop,
         })
@@ -144,6 +147,20 @@ impl Producer {
         }
     }
 
+    /// Does ahead of time what would keep the next event waiting: four threads of librdkafka
+    /// wake one another. No broker learns of the transaction before its first record, so it
+    /// may stay like this for as long as nothing happens. Blocks.
+    ///
+    /// # Errors
+    /// [`TransactionError`]; [`Producer::begin`] will try again.
+    pub fn prepare(&self) -> Result<(), TransactionError> {
+        if !self.is_prepared.load(Ordering::Relaxed) {
+            self.inner.begin_transaction().map_err(|error| self.settle(error))?;
+            self.is_prepared.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Begins a transaction. Blocks.
     ///
     /// # Errors
@@ -151,7 +168,8 @@ impl Producer {
     pub fn begin(&self) -> Result<Transaction<'_>, TransactionError> {
         let number = self.transactions.fetch_add(1, Ordering::Relaxed);
         self.deliveries().begin(number);
-        self.inner.begin_transaction().map_err(|error| self.settle(error))?;
+        self.prepare()?;
+        self.is_prepared.store(false, Ordering::Relaxed);
         let limit = Limit { overdue: Instant::now() + self.patience, grace_over: None };
         Ok(Transaction { producer: self, number, sent: 0, limit })
     }

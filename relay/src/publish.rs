@@ -110,6 +110,7 @@ impl Publisher {
             while let Some(Job { first, more, outcome }) = waiting.blocking_recv() {
                 // Nobody waits for it any more where the session has ended.
                 outcome.send(transactor.transact(first, more, &runtime)).ok();
+                transactor.prepare();
             }
         });
         Ok(Self { producers, jobs })
@@ -169,8 +170,7 @@ impl Transactor {
         let Ok(events) = self.judged(&first.batch) else {
             return Outcome { sent: None, unsent: portions(Some(first), more) };
         };
-        let turn = self.committed % PRODUCERS;
-        let begun = self.producers[turn].begin();
+        let begun = self.next_producer().begin();
         let mut result = begun.and_then(|transaction| send_all(transaction, &events));
         let mut counts = BTreeMap::new();
         count(&events, &mut counts);
@@ -197,6 +197,17 @@ impl Transactor {
         let result = committed.map(|landing| Published { events: counts, landing });
         let sent = Sent { whole, checkpoint, result };
         Outcome { sent: Some(sent), unsent: portions(unpublishable, more) }
+    }
+
+    fn next_producer(&self) -> &Producer {
+        &self.producers[self.committed % PRODUCERS]
+    }
+
+    /// For the next transaction, while there is time.
+    fn prepare(&self) {
+        if let Err(error) = self.next_producer().prepare() {
+            tracing::debug!(%error, "the next transaction cannot begin yet");
+        }
     }
 
     fn judged<'a>(&'a self, batch: &'a Batch) -> Result<Vec<Publishable<'a>>, Unpublishable> {
