@@ -1,30 +1,42 @@
 use std::error::Error;
+use std::io;
 use std::process::ExitCode;
 
 use api::Config;
 use clap::Parser;
 use shared::process::{shutdown_on_signal, start_telemetry};
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
 
 /// A request makes hundreds of small values on one thread and drops them on another, which
 /// costs glibc's allocator a fifth of the api's own time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let config = Config::parse();
     if let Err(error) = start_telemetry(&config.log) {
         eprintln!("RUST_LOG: {error}");
         return ExitCode::FAILURE;
     }
-    match serve(config).await {
+    let served = runtime(config.threads())
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(serve(config)));
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error, "api cannot run");
             ExitCode::FAILURE
         }
     }
+}
+
+fn runtime(threads: usize) -> io::Result<Runtime> {
+    let mut builder = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    builder.worker_threads(threads).enable_all().build()
 }
 
 async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {

@@ -56,7 +56,7 @@ pub async fn run(
     )
     .await?;
     let authentication = Authentication::new(&config.auth)?;
-    let passwords = PasswordHashing::start(hash_threads(&config), config.hash_queue, &metrics)?;
+    let passwords = PasswordHashing::start(config.hash_threads(), config.hash_queue, &metrics)?;
 
     tracing::info!(address = %listener.local_addr()?, database = config.mongodb.database_name,
                    "serving REST");
@@ -89,11 +89,6 @@ pub async fn run(
     }
     watch.await?;
     Ok(())
-}
-
-fn hash_threads(config: &Config) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    config.hash_threads.map_or(cores.div_ceil(2), usize::from)
 }
 
 /// REST with what surrounds every request; outermost first. All of it is one layer,

@@ -1,10 +1,13 @@
 //! The loop that forms groups, commits them, and takes apart those that fail.
 
+use std::any::Any;
 use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 use super::admit::{Held, Hold, Limits, Resource, Waiting, admit};
 use super::queue::Queued;
@@ -22,17 +25,22 @@ pub struct Crew {
 }
 
 /// Forms groups and settles them until the queue is closed and empty.
+///
+/// MongoDB comes first: a group is on its way before those of the last one are told. Each of
+/// them has an answer to write and perhaps a next request, and would take its turn before it.
+/// For the same reason the groups are no tasks of their own.
 pub async fn run(crew: Crew, limits: GroupLimits, mut arriving: mpsc::Receiver<Queued>) {
     let group_limits = Limits { writes: limits.writes, bytes: limits.bytes };
     let mut waiting = VecDeque::new();
     let mut held = Held::default();
-    let mut in_flight = JoinSet::new();
+    let mut in_flight = FuturesUnordered::new();
+    let mut committed = Vec::new();
     let mut open = true;
     while open || !waiting.is_empty() || !in_flight.is_empty() {
         tokio::select! {
             biased;
-            Some(settled) = in_flight.join_next(), if !in_flight.is_empty() => {
-                release(&mut held, &mut waiting, settled);
+            Some(settled) = in_flight.next(), if !in_flight.is_empty() => {
+                committed = release(&mut held, &mut waiting, settled);
             }
             // What cannot go yet stays in the channel, which is bounded.
             arrived = arriving.recv(), if open && waiting.len() < limits.writes => {
@@ -52,15 +60,18 @@ pub async fn run(crew: Crew, limits: GroupLimits, mut arriving: mpsc::Receiver<Q
             if group.is_empty() {
                 break;
             }
-            in_flight.spawn(crew.clone().settle(group));
+            in_flight.push(AssertUnwindSafe(crew.clone().settle(group)).catch_unwind());
+        }
+        for queued in committed.drain(..) {
+            queued.answer(Ok(()));
         }
     }
 }
 
-/// Whether another transaction may begin. Waiting is for company: who is enough for a whole
-/// group gains nothing by it, and goes beside what is in flight.
+/// Whether another transaction may begin. Waiting is for company: who is enough for half a
+/// group gains little by more of it, and goes beside what is in flight.
 fn may_begin(in_flight: usize, waiting: usize, limits: GroupLimits) -> bool {
-    in_flight == 0 || (in_flight < limits.in_flight && waiting >= limits.writes)
+    in_flight == 0 || (in_flight < limits.in_flight && waiting >= limits.writes.div_ceil(2))
 }
 
 type Resources = Vec<(Resource, Hold)>;
@@ -70,23 +81,30 @@ struct Settled {
     held: Resources,
     /// What its committed writes have changed or claimed.
     changed: Resources,
+    /// Not told yet.
+    committed: Vec<Queued>,
 }
+
+/// What a panicked group leaves behind.
+type Panicked = Box<dyn Any + Send>;
 
 fn release(
     held: &mut Held,
     waiting: &mut VecDeque<Queued>,
-    settled: Result<Settled, tokio::task::JoinError>,
-) {
+    settled: Result<Settled, Panicked>,
+) -> Vec<Queued> {
     match settled {
         Ok(settled) => {
             held.release(&settled.held);
             refuse_the_doomed(waiting, settled.changed);
+            settled.committed
         }
         // It cannot be known what a panicked group held. Nobody is in flight for long:
         // beginning anew at worst costs a group a retry.
-        Err(error) => {
-            tracing::error!(%error, "a commit group panicked");
+        Err(_) => {
+            tracing::error!("a commit group panicked");
             *held = Held::default();
+            Vec::new()
         }
     }
 }
@@ -132,10 +150,11 @@ impl Crew {
         }
         let group = self.with_time_left(group);
         if group.is_empty() {
-            return Settled { held, changed: Vec::new() };
+            return Settled { held, changed: Vec::new(), committed: Vec::new() };
         }
         self.metrics.commit_group_size.observe(group.len() as f64);
-        Settled { held, changed: self.commit(group).await }
+        let (changed, committed) = self.commit(group).await;
+        Settled { held, changed, committed }
     }
 
     /// Refuses those whose time is almost up: begun now, they could be committed after
@@ -150,15 +169,21 @@ impl Crew {
     }
 
     /// All together; where that fails for somebody's fault, without the guilty; where
-    /// nobody is found guilty, in halves. Returns what was changed.
-    async fn commit(&self, group: Vec<Queued>) -> Resources {
+    /// nobody is found guilty, in halves. Returns what was changed, and those who were
+    /// committed last and are not told yet.
+    async fn commit(&self, group: Vec<Queued>) -> (Resources, Vec<Queued>) {
         let mut changed = Vec::new();
         let mut groups = vec![group];
         while let Some(mut group) = groups.pop() {
             match (self.attempt(&group).await, group.len()) {
                 (Ok(()), _) => {
-                    for queued in group {
+                    for queued in &group {
                         changed.extend_from_slice(queued.resources());
+                    }
+                    if groups.is_empty() {
+                        return (changed, group);
+                    }
+                    for queued in group {
                         queued.answer(Ok(()));
                     }
                 }
@@ -185,7 +210,7 @@ impl Crew {
                 }
             }
         }
-        changed
+        (changed, Vec::new())
     }
 
     async fn attempt(&self, group: &[Queued]) -> Outcome {
@@ -221,11 +246,11 @@ mod tests {
     use shared::event::Domain;
 
     #[test]
-    fn only_a_full_group_goes_beside_another() {
+    fn only_half_a_group_or_more_goes_beside_another() {
         let limits = GroupLimits { writes: 64, bytes: 1, queue: 1, queue_bytes: 1, in_flight: 2 };
         assert!(may_begin(0, 1, limits), "nobody waits when nothing is in flight");
-        assert!(!may_begin(1, 63, limits));
-        assert!(may_begin(1, 64, limits));
+        assert!(!may_begin(1, 31, limits));
+        assert!(may_begin(1, 32, limits));
         assert!(!may_begin(2, 128, limits));
     }
 
