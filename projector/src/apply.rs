@@ -1,11 +1,11 @@
 //! A batch's writes become one MySQL transaction.
 //!
 //! The order of its statements is part of the guarantee:
-//! 1. progress, which locks the partitions against a former owner;
-//! 2. tombstones of this batch;
-//! 3. table by table, parents first: rows under their guard, then their children;
-//! 4. per table, after its rows: the tombstones of all it touched, as others have
-//!    committed them by now, and what follows from those.
+//! 1. tombstones of this batch;
+//! 2. table by table, parents first: rows under their guard, then their children;
+//! 3. per table, after its rows: the tombstones of all it touched, as others have
+//!    committed them by now, and what follows from those;
+//! 4. progress, together with the commit.
 //!
 //! Whoever writes a row looks for a tombstone afterwards, whoever writes a tombstone
 //! looks for a row afterwards; both lock what they find. So whichever of two
@@ -65,7 +65,6 @@ async fn attempt(
     portions: impl Stream<Item = Writes> + Send,
     progress: &[ProgressRow],
 ) -> Result<Applied, Failed> {
-    ProgressRow::upsert(connection, progress).await?;
     let mut stale = 0;
     let mut portions = pin!(portions);
     let mut planned = portions.next().await;
@@ -76,7 +75,7 @@ async fn attempt(
         stale += applied?;
         planned = following;
     }
-    connection.batch_execute("COMMIT").await?;
+    connection.batch_execute(&ProgressRow::commit(progress)).await?;
     Ok(Applied { stale })
 }
 

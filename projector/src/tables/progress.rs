@@ -4,7 +4,7 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use serde::Serialize;
 
-use super::guarded::{Insert, Upsert, last_wins};
+use super::guarded::last_wins;
 use crate::schema::projection_progress;
 
 /// How far one partition is applied.
@@ -22,12 +22,51 @@ pub struct ProgressRow {
 static LAST_WINS: LazyLock<String> =
     LazyLock::new(|| last_wins(&projection_progress::all_columns, &["topic", "partition"]));
 
-impl Upsert for ProgressRow {
-    fn on_duplicate() -> &'static str {
-        &LAST_WINS
+impl ProgressRow {
+    /// What writes the progress and commits, as one text: a round trip less for each batch.
+    /// Nothing in it can end a literal: names are hexadecimal, all else is numbers.
+    pub(crate) fn commit(rows: &[Self]) -> String {
+        if rows.is_empty() {
+            return "COMMIT".to_owned();
+        }
+        let values: Vec<_> = rows.iter().map(Self::literals).collect();
+        format!(
+            "INSERT INTO projection_progress (topic, `partition`, `offset`, event_timestamp) \
+             VALUES {}{}; COMMIT",
+            values.join(","),
+            *LAST_WINS
+        )
     }
 
-    fn insert<const N: usize>(rows: &[Self; N]) -> impl Insert {
-        diesel::insert_into(projection_progress::table).values(rows)
+    fn literals(&self) -> String {
+        let topic = self.topic.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        let moment = self.event_timestamp.map_or_else(
+            || "NULL".to_owned(),
+            |moment| moment.format("'%Y-%m-%d %H:%M:%S%.6f'").to_string(),
+        );
+        format!("(_utf8mb4 X'{topic}',{},{},{moment})", self.partition, self.offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDate;
+
+    use super::*;
+
+    #[test]
+    fn whatever_a_topic_is_called_stays_inside_its_literal() {
+        let moment = NaiveDate::from_ymd_opt(2026, 1, 2).unwrap().and_hms_micro_opt(3, 4, 5, 678);
+        let row = |topic: &str, event_timestamp| ProgressRow {
+            topic: topic.to_owned(),
+            partition: 1,
+            offset: 23,
+            event_timestamp,
+        };
+        let text = ProgressRow::commit(&[row("a'\\é", moment.unwrap().into()), row("b", None)]);
+        let values = "VALUES (_utf8mb4 X'61275cc3a9',1,23,'2026-01-02 03:04:05.000678'),\
+                      (_utf8mb4 X'62',1,23,NULL) ON DUPLICATE KEY UPDATE ";
+        assert!(text.contains(values), "{text}");
+        assert!(text.ends_with("; COMMIT"), "{text}");
     }
 }
