@@ -29,7 +29,7 @@ use crate::tail::TailError;
 const AWAIT: Duration = Duration::from_millis(45);
 
 /// Most events in one answer of the server.
-const ANSWER: u32 = 500;
+pub const ANSWER: u32 = 500;
 
 type Opening = BoxFuture<'static, Result<RawBatchCursor, Error>>;
 

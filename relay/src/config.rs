@@ -132,6 +132,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl Config {
+    pub fn transaction_interval(&self) -> Duration {
+        Duration::from_millis(self.transaction_interval_ms.into())
+    }
+
     /// From the command line and the environment.
     ///
     /// # Errors

@@ -58,6 +58,7 @@ async fn step(
         idle.since = Instant::now();
     }
     let due = stage.due(ahead);
+    let rests_until = stage.rests_until(ahead);
     tokio::select! {
         biased;
         () = relay.shutdown.cancelled() => Err(Ended::Stopped),
@@ -66,7 +67,8 @@ async fn step(
             Turn::Room => stage.extend(ahead),
         },
         () = wait_until(due) => Ok(()),
-        read = read(tail, ahead.room()) => {
+        () = wait_until(rests_until), if rests_until.is_some() => Ok(()),
+        read = read(tail, ahead.room()), if rests_until.is_none() => {
             relay.mongodb_answered();
             match read? {
                 Read::Idle { asked_at, position } if stage.is_idle() && ahead.is_empty() => {

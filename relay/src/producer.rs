@@ -1,12 +1,13 @@
 //! The transactional producer's calls. They block; the async side is publish.rs.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
 use shared::Shard;
 use shared::process::Shutdown;
 
@@ -25,6 +26,8 @@ const SLICE: Duration = Duration::from_millis(500);
 const CAUSE: Duration = Duration::from_millis(200);
 /// A nap takes longer than what it waits for usually does.
 const SPIN: Duration = Duration::from_micros(50);
+/// A producer that is no longer needed is let go of this late.
+const SERVE: Duration = Duration::from_secs(1);
 /// How long an abort is attempted before the producer is given up.
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -88,9 +91,7 @@ impl Limit {
 }
 
 pub struct Producer {
-    /// Of the kind that has its reports served by a thread: an abort waits for all of them
-    /// to be served, and blocks the thread that could do so.
-    inner: Client<ThreadedProducer<Deliveries>>,
+    inner: Client<BaseProducer<Deliveries>>,
     claimed: AtomicBool,
     /// How many were begun.
     transactions: AtomicUsize,
@@ -100,6 +101,21 @@ pub struct Producer {
     /// After a broker had been frozen, a relay was once seen to wait without end.
     patience: Duration,
     stop: Shutdown,
+}
+
+/// Serves the reports on a thread of their own: an abort waits for all of them to be served,
+/// and blocks the thread that could do so.
+///
+/// `ThreadedProducer` does the same in polls of 100 ms, and rdkafka (0.39, util.rs) counts
+/// what is left of a poll in whole milliseconds: the last one of each is a busy wait, in sum
+/// a third of what an idle relay used. Hence the longer polls.
+fn serve_reports(producer: &Client<BaseProducer<Deliveries>>) {
+    let producer = Arc::downgrade(&producer.shared());
+    std::thread::spawn(move || {
+        while let Some(producer) = producer.upgrade() {
+            producer.poll(SERVE);
+        }
+    });
 }
 
 impl Producer {
@@ -114,8 +130,8 @@ impl Producer {
     ) -> Result<Self, KafkaError> {
         let settings = producer_config(config, shard, turn);
         let deliveries = Deliveries::new(watch);
-        let inner = ThreadedProducer::from_config_and_context(&settings, deliveries)?;
-        let inner = Client::new(inner);
+        let inner = Client::new(BaseProducer::from_config_and_context(&settings, deliveries)?);
+        serve_reports(&inner);
         Ok(Self {
             inner,
             claimed: AtomicBool::default(),

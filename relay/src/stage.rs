@@ -116,6 +116,14 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// Where transactions are kept apart, nothing needs to be read until the next may begin:
+    /// then MongoDB brings in one answer what it would have brought in an answer each.
+    /// A backlog is read as fast as it goes.
+    pub fn rests_until(&self, ahead: &Ahead) -> Option<Instant> {
+        let apart = !self.relay.config.transaction_interval().is_zero();
+        Some(self.not_before).filter(|until| apart && !ahead.has_full() && *until > Instant::now())
+    }
+
     /// From here on checkpoints say that a recovery is under way; `None` ends that.
     pub fn set_recovering(&mut self, reason: Option<String>) {
         self.recovering = reason;
@@ -130,8 +138,7 @@ impl<'a> Stage<'a> {
         let Some(reached) = self.reached_by(&batch)? else {
             return Ok(());
         };
-        let interval = self.relay.config.transaction_interval_ms;
-        self.not_before = Instant::now() + Duration::from_millis(interval.into());
+        self.not_before = Instant::now() + self.relay.config.transaction_interval();
         let goes_on = std::mem::take(&mut self.left_more);
         let is_backlog = (batch.is_full() || goes_on) && self.takes_portions(&reached);
         let more = self.commit(batch, reached);

@@ -9,7 +9,7 @@ use shared::{Shard, Timestamp};
 use crate::Relay;
 use crate::batch::{Batch, Event, Limits};
 use crate::change::{Answer, Change, MalformedAnswer};
-use crate::change_stream::ChangeStream;
+use crate::change_stream::{ANSWER, ChangeStream};
 use crate::position::{ClusterTime, Position};
 use crate::source::{command_code, plain};
 
@@ -93,6 +93,10 @@ pub struct Tail {
     changes: std::vec::IntoIter<Change>,
     /// When the answer before was here: the next one was asked for no earlier.
     asked_at: Timestamp,
+    /// Whether the next answer is asked for as soon as one has brought events, full or not.
+    is_eager: bool,
+    /// The next answer is asked for.
+    asks_ahead: bool,
 }
 
 impl Tail {
@@ -127,7 +131,8 @@ impl Tail {
     ) -> Result<Self, TailError> {
         let asked_at = Timestamp::now();
         let stream = ChangeStream::open(&relay.source.outbox, shard, from).await?;
-        Ok(Self { stream, changes: Vec::new().into_iter(), asked_at })
+        let is_eager = relay.config.transaction_interval().is_zero();
+        Ok(Self { stream, changes: Vec::new().into_iter(), asked_at, is_eager, asks_ahead: false })
     }
 
     /// A place near the beginning of a stream that was just opened: whatever lies between
@@ -166,7 +171,7 @@ impl Tail {
             {
                 batch.push(insert(change)?);
             }
-            if batch.is_full() {
+            if batch.is_full() || !self.asks_ahead {
                 return Ok(Read::Events);
             }
             match self.stream.next().now_or_never() {
@@ -177,14 +182,19 @@ impl Tail {
         }
     }
 
-    /// Asks for more at once where there is some; else says how far the stream has come.
+    /// Asks for more at once where there is some, or may be; else says how far the stream
+    /// has come.
     fn accept(&mut self, answer: Answer) -> Result<Option<Read>, TailError> {
         let asked_at = std::mem::replace(&mut self.asked_at, Timestamp::now());
         if answer.changes.len() > 0 {
+            self.asks_ahead = self.is_eager || answer.changes.len() >= ANSWER as usize;
             self.changes = answer.changes;
-            self.stream.ask_ahead();
+            if self.asks_ahead {
+                self.stream.ask_ahead();
+            }
             return Ok(None);
         }
+        self.asks_ahead = self.is_eager;
         let position = answer.end;
         let position =
             position.ok_or_else(|| TailError::lost("no_token", "no resume token when idle"))?;

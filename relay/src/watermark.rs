@@ -3,8 +3,9 @@
 //!
 //! It runs beside the pipeline, which only notes where events landed and never waits for
 //! this. Nothing depends on it: where a server is away the watermark grows old, no more.
-//! One document a shard, written at most every [`EVERY`] while events move and every
-//! [`BEAT`] while none do; never once an event.
+//! One document a shard, written at most every [`EVERY`] while events move, or as often as
+//! transactions are made where they are kept further apart, and every [`BEAT`] while none
+//! do; never once an event.
 
 use std::time::Duration;
 
@@ -93,7 +94,7 @@ async fn in_office(relay: &Relay, state: &Dependency) -> Result<bool, Obstacle> 
     let group = Group::new(relay, Watch(state.clone()))?;
     let term = beginning.term;
     let mut frontier = Frontier::new(beginning, look_around(relay, state).await?);
-    let mut rhythm = Rhythm::default();
+    let mut rhythm = Rhythm::new(relay.config.transaction_interval());
     let mut dead_letters = None;
     loop {
         let beat = rhythm.look();
@@ -186,20 +187,22 @@ fn update(watermark: &Watermark) -> Result<Document, Unreadable> {
 
 /// When to look, and how long to wait for the next time.
 struct Rhythm {
+    /// The shortest time between two looks.
+    every: Duration,
     looked: Instant,
     next_beat: Instant,
     /// How long the committed offsets are left alone while nothing else happens.
     poll: Duration,
 }
 
-impl Default for Rhythm {
-    fn default() -> Self {
-        let now = Instant::now();
-        Self { looked: now, next_beat: now, poll: EVERY }
-    }
-}
-
 impl Rhythm {
+    /// Where transactions are kept apart there is nothing new in between.
+    fn new(apart: Duration) -> Self {
+        let now = Instant::now();
+        let every = EVERY.max(apart);
+        Self { every, looked: now, next_beat: now, poll: every }
+    }
+
     /// Begins a look; true where the watermark must be written, whatever it shows.
     fn look(&mut self) -> bool {
         self.looked = Instant::now();
@@ -211,7 +214,7 @@ impl Rhythm {
     }
 
     fn heed(&mut self, moved: bool) {
-        self.poll = if moved { EVERY } else { (self.poll * 2).min(SELDOM) };
+        self.poll = if moved { self.every } else { (self.poll * 2).min(SELDOM.max(self.every)) };
     }
 
     /// Until something happened; where the projector is `awaited`, no longer than it may
@@ -222,12 +225,12 @@ impl Rhythm {
         let moved = || relay.metrics.lag.moved();
         tokio::select! {
             () = moved() => {
-                self.poll = EVERY;
+                self.poll = self.every;
                 // A lone event is worth nothing here before it is settled, a moment later.
-                tokio::time::timeout(EVERY, moved()).await.ok();
+                tokio::time::timeout(self.every, moved()).await.ok();
             }
             () = sleep_until(next) => {}
         }
-        sleep_until(self.looked + EVERY).await;
+        sleep_until(self.looked + self.every).await;
     }
 }

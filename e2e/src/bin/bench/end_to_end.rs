@@ -19,7 +19,7 @@ use crate::Settings;
 use crate::figures::{Figures, Latencies};
 
 /// Writes a second, and how far apart the relay's transactions begin, in milliseconds.
-const CASES: [(u64, u64); 5] = [(20, 0), (50, 0), (200, 0), (500, 0), (200, 100)];
+const CASES: [(u64, u64); 6] = [(20, 0), (50, 0), (200, 0), (500, 0), (200, 100), (200, 500)];
 
 /// Enough for a 99th percentile at the lower rate.
 const SECONDS_A_RATE: u64 = 15;
