@@ -58,7 +58,7 @@ async fn step(
         idle.since = Instant::now();
     }
     let due = stage.due(ahead);
-    let rests_until = stage.rests_until(ahead);
+    let rests_until = stage.rests_until(ahead).filter(|_| !tail.asks_ahead());
     tokio::select! {
         biased;
         () = relay.shutdown.cancelled() => Err(Ended::Stopped),

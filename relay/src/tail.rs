@@ -95,7 +95,7 @@ pub struct Tail {
     asked_at: Timestamp,
     /// Whether the next answer is asked for as soon as one has brought events, full or not.
     is_eager: bool,
-    /// The next answer is asked for.
+    /// The next answer is asked for: the last one was full, or this tail is eager.
     asks_ahead: bool,
 }
 
@@ -199,6 +199,11 @@ impl Tail {
         let position =
             position.ok_or_else(|| TailError::lost("no_token", "no resume token when idle"))?;
         Ok(Some(Read::Idle { asked_at, position }))
+    }
+
+    /// Whether more is to be had at once, as far as the last answer tells.
+    pub fn asks_ahead(&self) -> bool {
+        self.asks_ahead
     }
 
     /// Whether there is an event no later than `until`.
