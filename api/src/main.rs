@@ -8,8 +8,8 @@ use shared::process::{shutdown_on_signal, start_telemetry};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
-/// A request makes hundreds of small values on one thread and drops them on another, which
-/// costs glibc's allocator a fifth of the api's own time.
+/// A request makes hundreds of small values, and where several threads serve, drops them on
+/// another one, which costs glibc's allocator a fifth of the api's own time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     }
 }
 
+/// One thread needs no scheduler that hands tasks from thread to thread.
 fn runtime(threads: usize) -> io::Result<Runtime> {
     let mut builder = match threads {
         1 => Builder::new_current_thread(),

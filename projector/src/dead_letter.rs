@@ -50,7 +50,8 @@ const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The writer of dead letters.
 pub struct DeadLetters {
     settings: ClientConfig,
-    /// Made for the first letter: its thread takes a third of what an idle projector needs.
+    /// Made for the first letter: its thread takes as much as all else of a projector with
+    /// little to do.
     producer: OnceCell<FutureProducer<Quiet>>,
     admin: AdminClient<Quiet>,
     topic: String,

@@ -67,7 +67,7 @@ async fn step(
             Turn::Room => stage.extend(ahead),
         },
         () = wait_until(due) => Ok(()),
-        () = wait_until(rests_until), if rests_until.is_some() => Ok(()),
+        () = wait_until(rests_until) => Ok(()),
         read = read(tail, ahead.room()), if rests_until.is_none() => {
             relay.mongodb_answered();
             match read? {

@@ -108,7 +108,7 @@ pub struct Producer {
 ///
 /// `ThreadedProducer` does the same in polls of 100 ms, and rdkafka (0.39, util.rs) counts
 /// what is left of a poll in whole milliseconds: the last one of each is a busy wait, in sum
-/// a third of what an idle relay used. Hence the longer polls.
+/// two thirds of what a relay with little to do used. Hence the longer polls.
 fn serve_reports(producer: &Client<BaseProducer<Deliveries>>) {
     let producer = Arc::downgrade(&producer.shared());
     std::thread::spawn(move || {

@@ -120,8 +120,7 @@ impl<'a> Stage<'a> {
     /// then MongoDB brings in one answer what it would have brought in an answer each.
     /// A backlog is read as fast as it goes.
     pub fn rests_until(&self, ahead: &Ahead) -> Option<Instant> {
-        let apart = !self.relay.config.transaction_interval().is_zero();
-        Some(self.not_before).filter(|until| apart && !ahead.has_full() && *until > Instant::now())
+        Some(self.not_before).filter(|until| !ahead.has_full() && *until > Instant::now())
     }
 
     /// From here on checkpoints say that a recovery is under way; `None` ends that.

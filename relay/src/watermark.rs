@@ -4,8 +4,8 @@
 //! It runs beside the pipeline, which only notes where events landed and never waits for
 //! this. Nothing depends on it: where a server is away the watermark grows old, no more.
 //! One document a shard, written at most every [`EVERY`] while events move, or as often as
-//! transactions are made where they are kept further apart, and every [`BEAT`] while none
-//! do; never once an event.
+//! transactions are made where they are kept further apart (but at least every [`SELDOM`]),
+//! and every [`BEAT`] while none do; never once an event.
 
 use std::time::Duration;
 
@@ -196,10 +196,10 @@ struct Rhythm {
 }
 
 impl Rhythm {
-    /// Where transactions are kept apart there is nothing new in between.
+    /// Where transactions are kept `apart`, whoever waits for a watermark has time.
     fn new(apart: Duration) -> Self {
         let now = Instant::now();
-        let every = EVERY.max(apart);
+        let every = apart.clamp(EVERY, SELDOM);
         Self { every, looked: now, next_beat: now, poll: every }
     }
 
@@ -214,7 +214,7 @@ impl Rhythm {
     }
 
     fn heed(&mut self, moved: bool) {
-        self.poll = if moved { self.every } else { (self.poll * 2).min(SELDOM.max(self.every)) };
+        self.poll = if moved { self.every } else { (self.poll * 2).min(SELDOM) };
     }
 
     /// Until something happened; where the projector is `awaited`, no longer than it may
