@@ -3,9 +3,9 @@
 //! The order of its statements is part of the guarantee:
 //! 1. tombstones of this batch;
 //! 2. table by table, parents first: rows under their guard, then their children;
-//! 3. per table, after its rows: the tombstones of all it touched, as others have
-//!    committed them by now, and what follows from those;
-//! 4. progress, together with the commit.
+//! 3. per table, after its rows and before the next table's: the tombstones of all it
+//!    touched, as others have committed them by now, and what follows from those (`look.rs`);
+//! 4. progress, together with the commit, and often with the last of those looks.
 //!
 //! Whoever writes a row looks for a tombstone afterwards, whoever writes a tombstone
 //! looks for a row afterwards; both lock what they find. So whichever of two
@@ -21,11 +21,15 @@ use futures::{Stream, StreamExt};
 use shared::event::Domain;
 
 use crate::database::{Connection, Writer};
+use crate::look::Look;
 use crate::plan::Writes;
 use crate::poison::{Poison, Reason};
 use crate::refusal::{ApplyError, classify};
-use crate::tables::{ProductRow, ProgressRow, Root, Statement, SupplierRow, TombstoneRow, Upsert};
-use crate::write::{Failed, Written, late_documents, replace_children, write};
+use crate::tables::{ProductRow, ProgressRow, Root, SupplierRow, TombstoneRow, Upsert};
+use crate::write::{Failed, Written, replace_children, write};
+
+const PARENTS_FIRST: [Domain; 5] =
+    [Domain::Supplier, Domain::Product, Domain::User, Domain::Order, Domain::Post];
 
 /// What a committed transaction did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -72,86 +76,79 @@ async fn attempt(
         // The next one is planned while MySQL is at work on this one.
         let (applied, following) =
             futures::join!(apply_portion(connection, &writes), portions.next());
-        stale += applied?;
+        let Portion { stale: refused, last_look } = applied?;
+        stale += refused;
+        if let Some(look) = last_look {
+            if following.is_none() && look.commit(connection, progress).await? {
+                return Ok(Applied { stale: stale + look.stale() });
+            }
+            stale += look.take(connection, &writes).await?.stale;
+        }
         planned = following;
     }
     connection.batch_execute(&ProgressRow::commit(progress)).await?;
     Ok(Applied { stale })
 }
 
-async fn apply_portion(connection: &mut Connection, writes: &Writes) -> Result<u64, Failed> {
+/// What was written of a portion.
+struct Portion<'a> {
+    /// Not counting the last table, where its look is still to be taken.
+    stale: u64,
+    /// Left to whoever knows whether the commit is next.
+    last_look: Option<Look<'a>>,
+}
+
+async fn apply_portion<'a>(
+    connection: &mut Connection,
+    writes: &'a Writes,
+) -> Result<Portion<'a>, Failed> {
     TombstoneRow::upsert(connection, &writes.tombstones).await?;
-    let mut stale = 0;
-    stale += apply_suppliers(connection, writes).await?;
-    stale += apply_products(connection, writes).await?;
-    stale += apply_kept(connection, Statement::USER_DELETED, writes, &writes.users).await?.stale;
-    stale += apply_orders(connection, writes).await?;
-    stale += apply_kept(connection, Statement::POST_DELETED, writes, &writes.posts).await?.stale;
-    Ok(stale)
+    let mut portion = Portion { stale: 0, last_look: None };
+    for domain in PARENTS_FIRST.into_iter().filter(|domain| writes.touches(*domain)) {
+        if let Some(look) = portion.last_look.take() {
+            portion.stale += look.take(connection, writes).await?.stale;
+        }
+        let look = match domain {
+            Domain::Supplier => write_root(connection, writes, &writes.suppliers).await?,
+            Domain::Product => write_products(connection, writes).await?,
+            Domain::User => write_root(connection, writes, &writes.users).await?,
+            Domain::Order => {
+                portion.stale += apply_orders(connection, writes).await?;
+                continue;
+            }
+            Domain::Post => write_root(connection, writes, &writes.posts).await?,
+        };
+        portion.last_look = Some(look);
+    }
+    Ok(portion)
 }
 
-async fn apply_suppliers(connection: &mut Connection, writes: &Writes) -> Result<u64, Failed> {
-    let written = write(connection, &writes.suppliers).await?;
-    let touched = touched(writes, Domain::Supplier, &writes.suppliers);
-    bury(connection, Domain::Supplier, &touched).await?;
-    Ok(written.stale)
+async fn write_root<'a, R: Root>(
+    connection: &mut Connection,
+    writes: &'a Writes,
+    rows: &'a [R],
+) -> Result<Look<'a>, Failed> {
+    Ok(Look::after(writes, rows, write(connection, rows).await?))
 }
 
-async fn apply_products(connection: &mut Connection, writes: &Writes) -> Result<u64, Failed> {
+async fn write_products<'a>(
+    connection: &mut Connection,
+    writes: &'a Writes,
+) -> Result<Look<'a>, Failed> {
     let rows = with_suppliers(connection, &writes.products).await?;
-    let written = write(connection, &rows).await?;
-    replace_children(connection, &written.passed, &writes.product_variants).await?;
-    let touched = touched(writes, Domain::Product, &rows);
-    bury(connection, Domain::Product, &touched).await?;
-    Ok(written.stale)
+    let Written { passed, stale } = write(connection, &rows).await?;
+    replace_children(connection, &passed, &writes.product_variants).await?;
+    // Which of them passed does not matter to what may be buried.
+    let written = Written { passed: HashSet::new(), stale };
+    Ok(Look::after(writes, &writes.products, written))
 }
 
+/// Its items follow from what the look for tombstones lets pass: so that cannot wait.
 async fn apply_orders(connection: &mut Connection, writes: &Writes) -> Result<u64, Failed> {
-    let cancelled = Statement::ORDER_CANCELLED;
-    let written = apply_kept(connection, cancelled, writes, &writes.orders).await?;
+    let look = write_root(connection, writes, &writes.orders).await?;
+    let written = look.take(connection, writes).await?;
     replace_children(connection, &written.passed, &writes.order_items).await?;
     Ok(written.stale)
-}
-
-/// A table whose rows stay when a statement comes: it is laid over them.
-async fn apply_kept<'a, R: Root>(
-    connection: &mut Connection,
-    statement: Statement,
-    writes: &Writes,
-    rows: &'a [R],
-) -> Result<Written<'a>, Failed> {
-    let mut written = write(connection, rows).await?;
-    let touched = touched(writes, statement.domain, rows);
-    let tombstones = TombstoneRow::locked(connection, statement.domain, &touched).await?;
-    if tombstones.is_empty() {
-        return Ok(written);
-    }
-    let late = late_documents(&tombstones, rows, &written.passed);
-    if !late.is_empty() {
-        let ids: Vec<_> = late.iter().map(Root::id).collect();
-        statement.lift(connection, &ids).await?;
-        let lifted = write(connection, &late).await?.passed;
-        written.stale = written.stale.saturating_sub(lifted.len() as u64);
-        written.passed.extend(rows.iter().map(Root::id).filter(|id| lifted.contains(id)));
-    }
-    let stated: Vec<_> = tombstones.iter().map(|tombstone| tombstone.entity_id.as_str()).collect();
-    statement.lay(connection, &stated).await?;
-    Ok(written)
-}
-
-/// Removes the rows that a tombstone outranks.
-async fn bury(connection: &mut Connection, domain: Domain, touched: &[&str]) -> QueryResult<()> {
-    let tombstones = TombstoneRow::locked(connection, domain, touched).await?;
-    let dead: Vec<_> = tombstones.iter().map(|tombstone| tombstone.entity_id.as_str()).collect();
-    TombstoneRow::bury(connection, domain, &dead).await
-}
-
-/// Every entity of `domain` that this transaction wrote a row or a tombstone of.
-fn touched<'a, R: Root>(writes: &'a Writes, domain: Domain, rows: &'a [R]) -> Vec<&'a str> {
-    let mut ids: Vec<_> = rows.iter().map(Root::id).chain(writes.stated(domain)).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    ids
 }
 
 /// The rows with a supplier each that the foreign key accepts: a placeholder for one

@@ -69,6 +69,18 @@ impl Writes {
         self.posts.sort_by(|a, b| a.post_id.cmp(&b.post_id));
     }
 
+    /// Whether there is a row or a statement of `domain` among them.
+    pub fn touches(&self, domain: Domain) -> bool {
+        let has_rows = match domain {
+            Domain::User => !self.users.is_empty(),
+            Domain::Supplier => !self.suppliers.is_empty(),
+            Domain::Product => !self.products.is_empty(),
+            Domain::Order => !self.orders.is_empty(),
+            Domain::Post => !self.posts.is_empty(),
+        };
+        has_rows || !self.stated(domain).is_empty()
+    }
+
     /// The entities of `domain` of which a statement is to be recorded.
     pub fn stated(&self, domain: Domain) -> Vec<&str> {
         self.tombstones

@@ -174,6 +174,12 @@ fn text(unit: &impl Serialize) -> String {
     }
 }
 
+/// A literal that no text can break out of.
+fn text_literal(text: &str) -> String {
+    let hex = text.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    format!("_utf8mb4 X'{hex}'")
+}
+
 fn json(value: &impl Serialize) -> Value {
     // The contract's types are plain structs with text keys: those always are JSON.
     serde_json::to_value(value).unwrap_or(Value::Null)

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use serde::Serialize;
 
 use super::guarded::last_wins;
+use super::text_literal;
 use crate::schema::projection_progress;
 
 /// How far one partition is applied.
@@ -39,12 +40,12 @@ impl ProgressRow {
     }
 
     fn literals(&self) -> String {
-        let topic = self.topic.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        let topic = text_literal(&self.topic);
         let moment = self.event_timestamp.map_or_else(
             || "NULL".to_owned(),
             |moment| moment.format("'%Y-%m-%d %H:%M:%S%.6f'").to_string(),
         );
-        format!("(_utf8mb4 X'{topic}',{},{},{moment})", self.partition, self.offset)
+        format!("({topic},{},{},{moment})", self.partition, self.offset)
     }
 }
 

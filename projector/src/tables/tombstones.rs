@@ -4,9 +4,9 @@ use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use shared::event::Domain;
 
-use super::Rank;
 use super::by_ids::{IDS_A_STATEMENT, by_ids};
 use super::guarded::{Insert, Upsert};
+use super::{Rank, text_literal};
 use crate::database::Connection;
 use crate::schema::{products, suppliers, tombstones};
 
@@ -76,6 +76,19 @@ impl TombstoneRow {
             found.extend(locking.load::<Self>(connection).await?);
         }
         Ok(found)
+    }
+
+    /// A statement that fails, by a duplicate key, where [`Self::locked`] would find one, and
+    /// otherwise does nothing: what follows it in the same text then happens only if there
+    /// is none.
+    pub(crate) fn none_of(domain: Domain, ids: &[&str]) -> String {
+        let ids: Vec<_> = ids.iter().map(|id| text_literal(id)).collect();
+        format!(
+            "INSERT INTO tombstones SELECT * FROM tombstones FORCE INDEX (PRIMARY) \
+             WHERE domain = '{}' AND entity_id IN ({}) FOR UPDATE",
+            domain.topic(),
+            ids.join(",")
+        )
     }
 
     /// Removes the rows that do not outrank their tombstone; products take their
