@@ -2,17 +2,18 @@
 //! answers take (open loop).
 //!
 //! One connection asks MySQL for all rows that are awaited, again a moment after each
-//! answer: so a latency is measured too long by at most one such round, of 0.6 ms at few
-//! writes and 1.3 ms at many.
+//! answer: so a latency is measured too long by at most one such round, of 0.6 ms. What
+//! that takes of two cores the pipeline lacks; so not more than [`WATCHED`] writes a second
+//! are awaited, spread evenly among all.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use e2e::{Client, Pipeline, Rows, Servers, sample};
 use mysql_async::prelude::Queryable;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::Settings;
@@ -24,6 +25,8 @@ const CASES: [(u64, u64); 6] = [(20, 0), (50, 0), (200, 0), (500, 0), (200, 100)
 /// Enough for a 99th percentile at the lower rate.
 const SECONDS_A_RATE: u64 = 15;
 
+const WATCHED: u64 = 50;
+
 const WARM_UP: usize = 200;
 
 /// A broker that has just started spends a core on compiling its own code: for more than
@@ -32,10 +35,6 @@ const BROKER_WARM_UP: (u64, u64) = (200, 90);
 
 /// Between two questions to MySQL.
 const PAUSE: Duration = Duration::from_micros(300);
-/// At so many writes a second it is asked all the time, and what that takes of two cores,
-/// the pipeline lacks: so less often.
-const MANY: u64 = 100;
-const LONG_PAUSE: Duration = Duration::from_millis(1);
 
 pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figures) {
     let (rate, seconds) = BROKER_WARM_UP;
@@ -67,7 +66,7 @@ pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figur
                 let mean = process.metrics().await.mean(histogram) * 1e3;
                 figures.add(&format!("{name}: {histogram}: mean"), "ms", None, mean);
             }
-            let events = latencies.count() + WARM_UP;
+            let events = (rate * SECONDS_A_RATE) as usize + WARM_UP;
             let cpu = (cpu(&pipeline) - before).as_secs_f64() * 1e6 / events as f64;
             figures.add(&format!("{name}: CPU of relay and projector per 1,000"), "ms", None, cpu);
         }
@@ -90,31 +89,36 @@ async fn write_and_watch(pipeline: &Pipeline, rate: u64, seconds: u64) -> Latenc
     warm_up(pipeline, &client, &user).await;
     let writes = rate * seconds;
     let (written, awaited) = mpsc::channel(10_000);
-    let unanswered = Arc::new(AtomicUsize::new(0));
+    let mut writing = JoinSet::new();
     let rows = pipeline.rows();
-    let pause = if rate < MANY { PAUSE } else { LONG_PAUSE };
-    let watching = tokio::task::spawn_blocking(move || watch(rows, awaited, pause));
+    let watching = tokio::task::spawn_blocking(move || watch(rows, awaited));
     let mut ticks = interval(Duration::from_secs(1) / rate as u32);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for number in 0..writes {
         ticks.tick().await;
-        let (client, user, written) = (client.clone(), Arc::clone(&user), written.clone());
-        let unanswered = Arc::clone(&unanswered);
-        unanswered.fetch_add(1, Ordering::Relaxed);
-        tokio::spawn(async move {
+        let written = is_watched(number, rate).then(|| written.clone());
+        let (client, user) = (client.clone(), Arc::clone(&user));
+        writing.spawn(async move {
             let body = sample::post(&format!("post {number}"));
             let post = client.create("/posts", &user, &body).await;
             let id = post["id"].as_str().expect("an id").to_owned();
             let answered = Instant::now();
-            written.send(Written { id, answered }).await.expect("somebody watches");
-            unanswered.fetch_sub(1, Ordering::Relaxed);
+            if let Some(written) = written {
+                written.send(Written { id, answered }).await.expect("somebody watches");
+            }
         });
     }
     drop(written);
     let latencies = watching.await.expect("the watch ends");
-    assert_eq!(unanswered.load(Ordering::Relaxed), 0);
-    assert_eq!(latencies.len() as u64, writes);
+    writing.join_all().await;
+    assert_eq!(latencies.len(), (0..writes).filter(|number| is_watched(*number, rate)).count());
     Latencies::new(latencies)
+}
+
+/// In steps of the golden ratio, which no timer of anybody's keeps time with.
+fn is_watched(number: u64, rate: u64) -> bool {
+    let place = number as f64 * 0.618_033_988_749_894_9 % 1.0;
+    place * rate as f64 <= WATCHED as f64
 }
 
 /// Connections, caches and prepared statements are there before the clock runs, and the
@@ -128,21 +132,17 @@ async fn warm_up(pipeline: &Pipeline, client: &Client, user: &str) {
     }
     drop(written);
     let rows = pipeline.rows();
-    tokio::task::spawn_blocking(move || watch(rows, awaited, PAUSE)).await.expect("the watch ends");
+    tokio::task::spawn_blocking(move || watch(rows, awaited)).await.expect("the watch ends");
 }
 
 /// Until all that was written is there. On a thread of its own, which nothing wakes but
 /// MySQL's answers and the clock: what the bench takes of two cores, the pipeline lacks.
-fn watch(rows: Rows, awaited: mpsc::Receiver<Written>, pause: Duration) -> Vec<Duration> {
+fn watch(rows: Rows, awaited: mpsc::Receiver<Written>) -> Vec<Duration> {
     let alone = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    alone.expect("a runtime").block_on(ask_for_all(rows, awaited, pause))
+    alone.expect("a runtime").block_on(ask_for_all(rows, awaited))
 }
 
-async fn ask_for_all(
-    rows: Rows,
-    mut awaited: mpsc::Receiver<Written>,
-    pause: Duration,
-) -> Vec<Duration> {
+async fn ask_for_all(rows: Rows, mut awaited: mpsc::Receiver<Written>) -> Vec<Duration> {
     let mut connection = rows.connect().await.expect("MySQL answers");
     let mut missing: HashMap<String, Instant> = HashMap::new();
     let mut latencies = Vec::new();
@@ -166,6 +166,6 @@ async fn ask_for_all(
             }
         }
         // The runtime's own timer knows whole milliseconds only, and nothing else waits here.
-        std::thread::sleep(pause);
+        std::thread::sleep(PAUSE);
     }
 }
