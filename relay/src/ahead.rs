@@ -15,6 +15,15 @@ pub struct Ahead {
     gathering: Batch,
 }
 
+/// How much there is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    Nothing,
+    Events,
+    /// Worth adding to a transaction that was begun.
+    Full,
+}
+
 impl Ahead {
     pub fn new(limits: Limits) -> Self {
         Self { full: VecDeque::with_capacity(FULL), gathering: Batch::new(limits) }
@@ -30,6 +39,14 @@ impl Ahead {
 
     pub fn is_empty(&self) -> bool {
         self.full.is_empty() && self.gathering.is_empty()
+    }
+
+    pub fn waiting(&self) -> Waiting {
+        match self {
+            _ if self.is_empty() => Waiting::Nothing,
+            _ if self.has_full() => Waiting::Full,
+            _ => Waiting::Events,
+        }
     }
 
     /// Whether the oldest one is worth adding to a transaction.

@@ -150,8 +150,8 @@ async fn adopt(
 /// Fences every other holder of this shard.
 async fn claim(relay: &Relay) -> Result<Publisher, Ended> {
     let watch = Watch(relay.kafka.clone());
-    let stop = relay.shutdown.clone();
-    let publisher = Publisher::new(&relay.config, relay.topics.clone(), relay.shard, watch, stop)?;
+    let publisher =
+        Publisher::new(&relay.config, &relay.topics, relay.shard, &watch, &relay.shutdown)?;
     let kind = |error: &InitError| match error {
         InitError::Again(_) => Failure::Transient,
         InitError::Lost(_) => Failure::Permanent,

@@ -12,6 +12,10 @@ pub enum TransactionError {
     /// Aborted: nothing of it is visible, and the producer is as good as new.
     #[error("aborted: {0}")]
     Aborted(String),
+    /// Aborted, because the transaction before it was not committed: nothing of it is visible,
+    /// and the producer is as good as new.
+    #[error("the transaction before it was not committed")]
+    Abandoned,
     /// Another relay has taken over this transactional.id.
     #[error("fenced by another relay")]
     Fenced,
@@ -26,13 +30,15 @@ pub enum TransactionError {
 
 impl TransactionError {
     /// All that [`Self::reason`] can answer.
-    pub const REASONS: [&str; 5] = ["refused", "aborted", "fenced", "producer_lost", "shutdown"];
+    pub const REASONS: [&str; 6] =
+        ["refused", "aborted", "abandoned", "fenced", "producer_lost", "shutdown"];
 
     /// The label of `relay_publish_failures_total`.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Refused(_) => "refused",
             Self::Aborted(_) => "aborted",
+            Self::Abandoned => "abandoned",
             Self::Fenced => "fenced",
             Self::Lost(_) => "producer_lost",
             Self::Stopped => "shutdown",

@@ -28,6 +28,7 @@ mod group;
 mod kafka;
 mod lag;
 mod landing;
+mod lane;
 mod layout;
 mod lease;
 mod marks;

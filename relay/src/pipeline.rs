@@ -59,12 +59,14 @@ async fn step(
     }
     let due = stage.due(ahead);
     let rests_until = stage.rests_until(ahead).filter(|_| !tail.asks_ahead());
+    let waiting = ahead.waiting();
     tokio::select! {
         biased;
         () = relay.shutdown.cancelled() => Err(Ended::Stopped),
-        turn = stage.turn(ahead.has_full()) => match turn? {
+        turn = stage.turn(waiting) => match turn? {
             Turn::Ended(outcome) => stage.settle(*outcome).await,
             Turn::Room => stage.extend(ahead),
+            Turn::Delivered => Ok(()),
         },
         () = wait_until(due) => Ok(()),
         () = wait_until(rests_until) => Ok(()),

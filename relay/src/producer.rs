@@ -56,7 +56,7 @@ struct Limit {
     grace_over: Option<Instant>,
 }
 
-impl Transaction<'_> {
+impl<'a> Transaction<'a> {
     /// Hands a copy of `record` to librdkafka; waits where that holds enough already.
     ///
     /// # Errors
@@ -67,15 +67,35 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    /// Waits until the brokers have every record: another producer's records then come to
+    /// lie behind these. Blocks.
+    ///
+    /// # Errors
+    /// [`TransactionError`].
+    pub fn deliver(mut self) -> Result<Delivered<'a>, TransactionError> {
+        self.producer.await_deliveries(self.sent, &mut self.limit)?;
+        Ok(Delivered(self))
+    }
+}
+
+/// A transaction of which nothing is missing but its end.
+pub struct Delivered<'a>(Transaction<'a>);
+
+impl Delivered<'_> {
     /// Commits, and says where the records lie. Once this returns Ok, and only then, a
     /// read_committed reader sees them, all at once. Blocks.
     ///
     /// # Errors
     /// [`TransactionError`].
-    pub fn commit(mut self) -> Result<Landing, TransactionError> {
-        self.producer.await_deliveries(self.sent, &mut self.limit)?;
-        self.producer.commit(&mut self.limit)?;
-        Ok(std::mem::take(&mut self.producer.deliveries().reports().landed))
+    pub fn commit(self) -> Result<Landing, TransactionError> {
+        let Transaction { producer, mut limit, .. } = self.0;
+        producer.commit(&mut limit)?;
+        Ok(std::mem::take(&mut producer.deliveries().reports().landed))
+    }
+
+    /// Aborts it as [`TransactionError::Abandoned`], unless even that fails. Blocks.
+    pub fn abandon(self) -> TransactionError {
+        self.0.producer.abort(TransactionError::Abandoned)
     }
 }
 
@@ -124,11 +144,11 @@ impl Producer {
     pub fn new(
         config: &Config,
         shard: Shard,
-        turn: usize,
+        lane: usize,
         watch: Watch,
         stop: Shutdown,
     ) -> Result<Self, KafkaError> {
-        let settings = producer_config(config, shard, turn);
+        let settings = producer_config(config, shard, lane);
         let deliveries = Deliveries::new(watch);
         let inner = Client::new(BaseProducer::from_config_and_context(&settings, deliveries)?);
         serve_reports(&inner);

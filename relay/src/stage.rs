@@ -1,6 +1,7 @@
 //! The second stage: what becomes of a batch once it is read. It is sent in one
 //! transaction with its checkpoint, under a backlog together with those that follow, and
-//! settled (`settle.rs`); the stage before reads on meanwhile.
+//! settled (`settle.rs`); the stage before reads on meanwhile. While one is committed, the
+//! next one is sent.
 
 mod settle;
 
@@ -10,11 +11,11 @@ use shared::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Relay;
-use crate::ahead::Ahead;
+use crate::ahead::{Ahead, Waiting};
 use crate::batch::{Batch, Event, Limits};
 use crate::checkpoint::{Checkpoint, Counters, Progress, Source};
 use crate::position::{ClusterTime, Position};
-use crate::publish::{Outcome, Portion, Publisher};
+use crate::publish::{Outcome, Portion, Publisher, Running};
 use crate::session::Ended;
 
 /// A backlog is committed at least so often: readers see it come.
@@ -37,7 +38,7 @@ impl Reached {
     }
 }
 
-/// One transaction at a time, under way or not.
+/// At most two transactions, in order: all of the first one is sent when the second begins.
 pub struct Stage<'a> {
     relay: &'a Relay,
     publisher: Publisher,
@@ -53,11 +54,15 @@ pub struct Stage<'a> {
     recovering: Option<String>,
     /// A transaction that is not full begins no earlier.
     not_before: Instant,
+    /// The newest one.
     under_way: Option<UnderWay>,
+    /// The one before it, where its commit is awaited.
+    before: Option<UnderWay>,
 }
 
 struct UnderWay {
-    working: oneshot::Receiver<Outcome>,
+    running: Running,
+    is_delivered: bool,
     begun: Instant,
     /// In the portions so far.
     events: usize,
@@ -65,11 +70,14 @@ struct UnderWay {
     more: Option<mpsc::Sender<Portion>>,
 }
 
-/// What the transaction under way is ready for.
+/// What there is to be done with what is under way.
 pub enum Turn {
+    /// The oldest transaction is over.
     Ended(Box<Outcome>),
-    /// It takes another portion.
+    /// The newest one takes another portion.
     Room,
+    /// All of it is sent: the next one may begin.
+    Delivered,
 }
 
 async fn has_room(more: Option<&mpsc::Sender<Portion>>) -> bool {
@@ -77,6 +85,16 @@ async fn has_room(more: Option<&mpsc::Sender<Portion>>) -> bool {
         Some(more) => more.reserve().await.is_ok(),
         None => false,
     }
+}
+
+/// Whether it came to that; told once.
+async fn delivered(told: &mut Option<oneshot::Receiver<()>>) -> bool {
+    let Some(telling) = told else {
+        return std::future::pending().await;
+    };
+    let done = telling.await.is_ok();
+    *told = None;
+    done
 }
 
 impl<'a> Stage<'a> {
@@ -99,6 +117,7 @@ impl<'a> Stage<'a> {
             recovering: None,
             not_before: Instant::now(),
             under_way: None,
+            before: None,
         }
     }
 
@@ -106,11 +125,19 @@ impl<'a> Stage<'a> {
         self.under_way.is_none()
     }
 
-    /// When the next transaction may begin with what is ahead; `None` while one is under
-    /// way, or nothing is ahead.
+    fn takes_next(&self) -> bool {
+        self.before.is_none() && self.under_way.as_ref().is_none_or(|newest| newest.is_delivered)
+    }
+
+    fn events_under_way(&self) -> usize {
+        self.before.iter().chain(&self.under_way).map(|under_way| under_way.events).sum()
+    }
+
+    /// When the next transaction may begin with what is ahead; `None` while that must wait
+    /// for one under way, or nothing is ahead.
     pub fn due(&self, ahead: &Ahead) -> Option<Instant> {
         match ahead {
-            _ if !self.is_idle() || ahead.is_empty() => None,
+            _ if !self.takes_next() || ahead.is_empty() => None,
             _ if ahead.has_full() => Some(Instant::now()),
             _ => Some(self.not_before),
         }
@@ -128,7 +155,7 @@ impl<'a> Stage<'a> {
         self.recovering = reason;
     }
 
-    /// Starts the transaction. Nothing may be under way. A full batch is taken for a
+    /// Starts the transaction, when it is [`Stage::due`]. A full batch is taken for a
     /// backlog: then more may follow, at [`Turn::Room`].
     ///
     /// # Errors
@@ -159,10 +186,13 @@ impl<'a> Stage<'a> {
 
     fn commit(&mut self, batch: Batch, reached: Reached) -> mpsc::Sender<Portion> {
         let events = batch.len();
-        let checkpoint = self.checkpoint(events, reached);
+        let checkpoint = self.checkpoint(self.events_under_way() + events, reached);
         let (more, portions) = mpsc::channel(1);
+        self.before = self.under_way.take();
+        let before = self.before.as_mut().and_then(|before| before.running.committed.take());
         self.under_way = Some(UnderWay {
-            working: self.publisher.publish(Portion { batch, checkpoint }, portions),
+            running: self.publisher.publish(Portion { batch, checkpoint }, portions, before),
+            is_delivered: false,
             begun: Instant::now(),
             events,
             more: None,
@@ -184,12 +214,11 @@ impl<'a> Stage<'a> {
         let Some(reached) = self.reached_by(&batch)? else {
             return Ok(());
         };
-        let before = self.under_way.as_ref().map_or(0, |under_way| under_way.events);
-        let events = before + batch.len();
-        let checkpoint = self.checkpoint(events, reached);
+        let events = batch.len();
+        let checkpoint = self.checkpoint(self.events_under_way() + events, reached);
         room.send(Portion { batch, checkpoint });
         if let Some(under_way) = &mut self.under_way {
-            under_way.events = events;
+            under_way.events += events;
         }
         self.close_if_large();
         Ok(())
@@ -206,35 +235,52 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// What is next with the transaction under way; waits for ever where there is none.
-    /// Dropping it loses nothing. An outcome must be given to [`Stage::settle`].
+    /// What is next with what is under way, so much being ahead; waits for ever where that
+    /// is nothing. Dropping it loses nothing. An outcome must be given to
+    /// [`Stage::settle`].
     ///
     /// # Errors
-    /// Where it panicked.
-    pub async fn turn(&mut self, has_portion: bool) -> Result<Turn, Ended> {
-        let Some(UnderWay { working, more, .. }) = &mut self.under_way else {
+    /// Where a publishing thread panicked.
+    pub async fn turn(&mut self, ahead: Waiting) -> Result<Turn, Ended> {
+        let Some(UnderWay { running, is_delivered, more, .. }) = &mut self.under_way else {
             return std::future::pending().await;
+        };
+        let is_alone = self.before.is_none();
+        let oldest = match &mut self.before {
+            Some(before) => &mut before.running.outcome,
+            None => &mut running.outcome,
         };
         tokio::select! {
             biased;
-            outcome = working => {
+            outcome = oldest => {
                 outcome.map(Box::new).map(Turn::Ended).map_err(|_| Ended::PublisherGone)
             }
-            true = has_room(more.as_ref()), if has_portion => Ok(Turn::Room),
+            true = has_room(more.as_ref()), if ahead == Waiting::Full => Ok(Turn::Room),
+            done = delivered(&mut running.delivered), if is_alone && ahead != Waiting::Nothing => {
+                *is_delivered = done;
+                Ok(Turn::Delivered)
+            }
         }
     }
 
-    /// Waits for the transaction under way, if there is one. No portion is added to it.
+    /// Waits for what is under way. No portion is added to it.
     ///
     /// # Errors
     /// Where it was not committed.
     pub async fn finish(&mut self) -> Result<(), Ended> {
-        let Some(UnderWay { working, more, .. }) = &mut self.under_way else {
-            return Ok(());
-        };
-        *more = None;
-        let outcome = working.await.map_err(|_| Ended::PublisherGone)?;
-        self.settle(outcome).await
+        while let Some(newest) = &mut self.under_way {
+            newest.more = None;
+            let outcome = self.outcome().await?;
+            self.settle(outcome).await?;
+        }
+        Ok(())
+    }
+
+    /// Of the oldest transaction under way, of which there must be one.
+    async fn outcome(&mut self) -> Result<Outcome, Ended> {
+        let oldest = self.before.as_mut().or(self.under_way.as_mut());
+        let outcome = &mut oldest.ok_or(Ended::PublisherGone)?.running.outcome;
+        outcome.await.map_err(|_| Ended::PublisherGone)
     }
 
     /// The checkpoint of a transaction that brings us to `reached` by `events` events.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::{Reached, Stage, Turn};
+use super::{Reached, Stage};
 use crate::batch::{Batch, Event};
 use crate::checkpoint::Checkpoint;
 use crate::dead::{self, Unpublishable};
@@ -29,13 +29,22 @@ impl Stage<'_> {
     /// Where the session cannot go on: the position must then be read from Kafka again.
     pub async fn settle(&mut self, outcome: Outcome) -> Result<(), Ended> {
         let mut again = 0;
-        let mut parts = self.judge(outcome, &mut again).await?;
+        let is_committed = outcome.is_committed();
+        let judged = self.judge(outcome, &mut again).await;
+        let mut later = Ok(Vec::new());
+        if !is_committed && !self.is_idle() {
+            // The next one was begun, and is abandoned with it.
+            let next = self.outcome().await?;
+            later = self.judge(next, &mut again).await;
+        }
+        let first = judged?;
+        let mut parts = later?;
+        parts.extend(first);
         // A batch that was refused is taken apart, first part first.
         while let Some((part, reached)) = parts.pop() {
             self.commit(part, reached);
-            if let Turn::Ended(outcome) = self.turn(false).await? {
-                parts.extend(self.judge(*outcome, &mut again).await?);
-            }
+            let outcome = self.outcome().await?;
+            parts.extend(self.judge(outcome, &mut again).await?);
         }
         Ok(())
     }
@@ -43,13 +52,18 @@ impl Stage<'_> {
     /// What remains to be sent of it, last part first. `again` is how often an aborted
     /// transaction may be repeated as it is.
     async fn judge(&mut self, outcome: Outcome, again: &mut u32) -> Result<Vec<Part>, Ended> {
-        let begun = self.under_way.take().map(|under_way| under_way.begun);
+        let ended = self.before.take().or_else(|| self.under_way.take());
         let Outcome { sent, unsent } = outcome;
         let mut parts = Vec::new();
         if let Some(Sent { whole, checkpoint, result }) = sent {
             match result {
-                Ok(published) => self.acknowledge(&checkpoint, published, begun),
+                Ok(published) => {
+                    self.acknowledge(&checkpoint, published, ended.map(|ended| ended.begun));
+                }
                 Err(error) => {
+                    if let Some(ended) = ended.filter(|_| error != TransactionError::Abandoned) {
+                        self.publisher.try_again(&ended.running);
+                    }
                     let whole = whole.filter(|_| unsent.is_empty());
                     parts = self.after(error, whole, checkpoint, again).await?;
                 }
@@ -81,6 +95,7 @@ impl Stage<'_> {
                 *again = AFTER_A_REFUSAL;
                 self.take_apart(batch, Reached::of(checkpoint), &code).await
             }
+            TransactionError::Abandoned => Ok(vec![(batch, Reached::of(checkpoint))]),
             TransactionError::Aborted(_) if *again > 0 => {
                 *again -= 1;
                 Ok(vec![(batch, Reached::of(checkpoint))])

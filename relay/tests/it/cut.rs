@@ -3,14 +3,17 @@
 
 use std::time::Duration;
 
-use crate::fixture::{Pipeline, assert_exactly_once, chaos, history, until};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, Producer};
+
+use crate::fixture::{PATIENCE, Pipeline, assert_exactly_once, chaos, history, until};
 use crate::process::{Process, free_port};
 use crate::proxy::{Line, Proxy};
 use crate::reader;
 use crate::servers::{Kind, Servers};
 
 /// Kafka with a second address, to which the relay's line leads.
-async fn servers_behind_a_proxy() -> (Servers, Proxy) {
+async fn servers_behind_a_proxy(name: &'static str) -> (Servers, Proxy) {
     let far = free_port();
     let proxy = Proxy::open(far).await;
     let near = proxy.port();
@@ -21,13 +24,13 @@ async fn servers_behind_a_proxy() -> (Servers, Proxy) {
          transaction.abort.timed.out.transaction.cleanup.interval.ms=500\n"
     );
     let kind = Kind { kafka_properties, ..Kind::default() };
-    let starting = tokio::task::spawn_blocking(move || Servers::of_kind("relay-cut", &kind));
+    let starting = tokio::task::spawn_blocking(move || Servers::of_kind(name, &kind));
     (starting.await.unwrap(), proxy)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_breaks_within_a_transaction_costs_no_event() {
-    let (servers, proxy) = servers_behind_a_proxy().await;
+    let (servers, proxy) = servers_behind_a_proxy("relay-cut").await;
     let direct = Pipeline::on("cut", servers.mongodb_url(), servers.kafka()).await;
     let (timeout, broken_for) = if chaos() { (20, 60) } else { (2, 5) };
     let mut settings = direct.settings();
@@ -63,4 +66,48 @@ async fn a_line_that_breaks_within_a_transaction_costs_no_event() {
     }
     relay.await_ready().await;
     relay.kill();
+}
+
+/// The relay sends a transaction while the one before it is committed. Where only the earlier
+/// one fails, the later one must not be committed: its checkpoint speaks of both.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_goes_down_with_the_one_before_it() {
+    let (servers, proxy) = servers_behind_a_proxy("relay-held").await;
+    let direct = Pipeline::on("held", servers.mongodb_url(), servers.kafka()).await;
+    let prefix = format!("{}.", direct.name);
+    let mut settings = direct.settings();
+    settings.insert("KAFKA_BOOTSTRAP_SERVERS".to_owned(), format!("127.0.0.1:{}", proxy.port()));
+    let relay = Process::launch(&settings);
+    let written = history(10, 3);
+    let (known, more) = written.split_at(10);
+    direct.write(known).await;
+    direct.await_events(known.len()).await;
+
+    let (first, second) = more.split_at(10);
+    let (held, ()) = tokio::join!(proxy.hold_commit(), direct.write(first));
+    direct.write(second).await;
+    // Without any of it there are 20 records, and at most a marker for each of the known ten.
+    until("some of the second transaction is sent", || async {
+        reader::ends(&direct.kafka, &prefix, "read_uncommitted").await > 30
+    })
+    .await;
+    assert_eq!(relay.published().await, known.len() as f64);
+    // The first one's producer loses its claim, as it would to another relay: to us.
+    fence(&direct.kafka, held.clone()).await;
+    proxy.let_commit_pass();
+
+    assert_exactly_once(&direct.await_events(written.len()).await, &written);
+    let abandoned = "relay_publish_failures_total{reason=\"abandoned\"}";
+    assert_eq!(relay.metric(abandoned).await, Some(1.0), "{held} was fenced");
+    relay.kill();
+}
+
+async fn fence(kafka: &str, transactional_id: String) {
+    let mut settings = ClientConfig::new();
+    settings.set("bootstrap.servers", kafka).set("transactional.id", transactional_id);
+    let fencing = tokio::task::spawn_blocking(move || {
+        let producer: BaseProducer = settings.create().unwrap();
+        producer.init_transactions(PATIENCE).unwrap();
+    });
+    fencing.await.unwrap();
 }

@@ -28,6 +28,16 @@ struct Wire {
     /// How many more bytes go to the broker before the line breaks, and how.
     left: Arc<AtomicI64>,
     breaks: watch::Sender<Line>,
+    commit: watch::Sender<Commit>,
+}
+
+/// What becomes of the next commit that passes.
+#[derive(Debug, Clone, PartialEq)]
+enum Commit {
+    Passes,
+    Awaited,
+    /// That of this transactional.id: it waits, and nothing else does.
+    Held(String),
 }
 
 impl Proxy {
@@ -39,6 +49,7 @@ impl Proxy {
             line: watch::Sender::new(Line::Whole),
             left: Arc::new(AtomicI64::new(i64::MAX)),
             breaks: watch::Sender::new(Line::Whole),
+            commit: watch::Sender::new(Commit::Passes),
         };
         tokio::spawn(accept(listener, broker, wire.clone()));
         Self { port, wire }
@@ -58,6 +69,20 @@ impl Proxy {
     pub fn heal(&self) {
         self.wire.line.send_replace(Line::Whole);
     }
+
+    /// Holds the next commit back; returns whose it is once it is there.
+    pub async fn hold_commit(&self) -> String {
+        self.wire.commit.send_replace(Commit::Awaited);
+        let mut watched = self.wire.commit.subscribe();
+        match &*watched.wait_for(|now| matches!(now, Commit::Held(_))).await.unwrap() {
+            Commit::Held(transactional_id) => transactional_id.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn let_commit_pass(&self) {
+        self.wire.commit.send_replace(Commit::Passes);
+    }
 }
 
 impl Wire {
@@ -66,6 +91,23 @@ impl Wire {
         let before = self.left.fetch_sub(bytes, Ordering::SeqCst);
         if before > 0 && before <= bytes {
             self.line.send_replace(*self.breaks.borrow());
+        }
+    }
+
+    async fn pass_or_hold(&self, request: &[u8]) {
+        let Some(id) = committed_by(request) else {
+            return;
+        };
+        let hold = |commit: &mut Commit| {
+            let holds = *commit == Commit::Awaited;
+            if holds {
+                *commit = Commit::Held(id.clone());
+            }
+            holds
+        };
+        if self.commit.send_if_modified(hold) {
+            let mut watched = self.commit.subscribe();
+            watched.wait_for(|now| *now == Commit::Passes).await.unwrap();
         }
     }
 
@@ -113,9 +155,26 @@ async fn forward(
             return Ok(());
         }
         wire.until(|line| line != Line::Silent).await;
+        if counted {
+            wire.pass_or_hold(&buffer[..read]).await;
+        }
         to.write_all(&buffer[..read]).await?;
         if counted {
             wire.pass(read);
         }
     }
+}
+
+/// The transactional.id of an `EndTxn` request (key 26). A client has one such request under
+/// way and sends it in one piece: <https://kafka.apache.org/protocol>.
+fn committed_by(request: &[u8]) -> Option<String> {
+    const END_TXN: [u8; 2] = 26_i16.to_be_bytes();
+    const NAME: &[u8] = b"outbox-relay";
+    if request.get(4..6) != Some(&END_TXN) {
+        return None;
+    }
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+    let mut names = request.split(|byte| !is_name(byte));
+    let name = names.find(|name| name.windows(NAME.len()).any(|part| part == NAME))?;
+    Some(String::from_utf8_lossy(name).into_owned())
 }

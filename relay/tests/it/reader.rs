@@ -159,6 +159,24 @@ pub async fn is_anything_hidden(kafka: &str, prefix: &str) -> bool {
     reading.await.unwrap()
 }
 
+/// The sum of the five topics' ends, as a reader of that isolation level sees them.
+pub async fn ends(kafka: &str, prefix: &str, isolation: &str) -> i64 {
+    let (kafka, prefix, isolation) = (kafka.to_owned(), prefix.to_owned(), isolation.to_owned());
+    let reading = tokio::task::spawn_blocking(move || {
+        let reader: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &kafka)
+            .set("isolation.level", &isolation)
+            .create()
+            .unwrap();
+        let end = |topic: &str, partition| {
+            reader.fetch_watermarks(topic, partition, Duration::from_secs(20)).unwrap().1
+        };
+        let topics = Domain::ALL.map(|domain| format!("{prefix}{}", domain.topic()));
+        topics.iter().flat_map(|topic| (0..3).map(|partition| end(topic, partition))).sum()
+    });
+    reading.await.unwrap()
+}
+
 /// A reader that stays and waits.
 pub struct Arrivals(BaseConsumer);
 
