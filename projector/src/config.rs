@@ -26,8 +26,9 @@ pub struct Config {
     pub kafka_session_timeout_ms: u32,
 
     /// Milliseconds without a poll after which an instance counts as stuck. It polls
-    /// on while MySQL is away, so this need not cover an outage.
-    #[arg(long, env = "KAFKA_MAX_POLL_INTERVAL_MS", default_value_t = 300_000,
+    /// on while MySQL is away, so this need not cover an outage. A rebalance waits as long
+    /// for an instance that does not answer.
+    #[arg(long, env = "KAFKA_MAX_POLL_INTERVAL_MS", default_value_t = 30_000,
         value_parser = clap::value_parser!(u32).range(2_000..=86_400_000), help_heading = "Kafka")]
     pub kafka_max_poll_interval_ms: u32,
 

@@ -43,6 +43,8 @@ struct State {
     checkpoint: Option<Timestamp>,
     /// Where it stands in the oplog, in seconds since 1970.
     position: Option<u32>,
+    /// When the watermark was last written; at first, when it was first due.
+    watermark: Option<Timestamp>,
     /// What the outbox collection itself says.
     backlog: Option<Backlog>,
     /// Where the oplog begins, in seconds since 1970.
@@ -170,6 +172,15 @@ impl Lag {
         };
     }
 
+    /// A position is established: a watermark is due.
+    pub fn watermark_is_due(&self) {
+        self.lock().watermark.get_or_insert_with(Timestamp::now);
+    }
+
+    pub fn watermark_written(&self, at: Timestamp) {
+        self.lock().watermark = Some(at);
+    }
+
     /// `None` where it could not be measured.
     pub fn set_backlog(&self, backlog: Option<Backlog>) {
         self.lock().backlog = backlog;
@@ -196,6 +207,7 @@ impl Lag {
         let mut readings = vec![Reading(LAG_KNOWN, if lag.is_some() { 1.0 } else { 0.0 })];
         readings.extend(lag.map(|seconds| Reading(LAG, seconds)));
         readings.extend(state.checkpoint.map(|at| Reading(CHECKPOINT_AGE, seconds_since(at, now))));
+        readings.extend(state.watermark.map(|at| Reading(WATERMARK_AGE, seconds_since(at, now))));
         if let (Some(position), Some(begin)) = (state.position, state.oplog_begin) {
             readings.push(Reading(HEADROOM, f64::from(position) - f64::from(begin)));
         }
@@ -239,6 +251,10 @@ const LAG_KNOWN: (&str, &str) =
 const CHECKPOINT_AGE: (&str, &str) = (
     "relay_checkpoint_age_seconds",
     "Seconds since the newest checkpoint was written. Absent before the first.",
+);
+const WATERMARK_AGE: (&str, &str) = (
+    "relay_watermark_age_seconds",
+    "Seconds since the watermark was written to MongoDB, or since the first one was due. Absent on a standby.",
 );
 const HEADROOM: (&str, &str) = (
     "relay_oplog_headroom_seconds",
@@ -344,6 +360,22 @@ mod tests {
         lag.cover(time(2));
         assert_eq!(lag.advance().unwrap().through, time(2), "another session, from its own start");
         assert_eq!(lag.advance().unwrap().term, 1);
+    }
+
+    #[test]
+    fn a_watermark_that_was_never_written_grows_old_too() {
+        let lag = Lag::default();
+        let age = |now| reading(&lag, "relay_watermark_age_seconds", now);
+        assert_eq!(age(at(10)), None, "it does not lead");
+        lag.watermark_is_due();
+        let due = Timestamp::now();
+        let later = |seconds: i64| Timestamp::from_millis(due.millis() + seconds * 1000).unwrap();
+        assert!(age(later(90)).unwrap() >= 90.0);
+        lag.watermark_written(later(60));
+        lag.watermark_is_due();
+        assert_eq!(age(later(90)), Some(30.0));
+        lag.forget();
+        assert_eq!(age(later(90)), None);
     }
 
     #[test]

@@ -91,6 +91,7 @@ async fn in_office(relay: &Relay, state: &Dependency) -> Result<bool, Obstacle> 
     let Some(beginning) = advance(relay) else {
         return Ok(false);
     };
+    relay.metrics.lag.watermark_is_due();
     let group = Group::new(relay, Watch(state.clone()))?;
     let term = beginning.term;
     let mut frontier = Frontier::new(beginning, look_around(relay, state).await?);
@@ -166,10 +167,11 @@ async fn write(
     match updating.await {
         Err(error) if is_duplicate(&error) => {
             tracing::debug!("a newer watermark is there already");
-            Ok(())
         }
-        outcome => Ok(outcome.map(|_| ())?),
+        outcome => drop(outcome?),
     }
+    relay.metrics.lag.watermark_written(watermark.at);
+    Ok(())
 }
 
 /// What is applied stays so: after a restart it is known only once the projector has
