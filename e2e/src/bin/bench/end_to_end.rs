@@ -17,10 +17,14 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::Settings;
+use crate::bare_chain::BareChain;
 use crate::figures::{Figures, Latencies};
 
 /// Writes a second, and how far apart the relay's transactions begin, in milliseconds.
 const CASES: [(u64, u64); 6] = [(20, 0), (50, 0), (200, 0), (500, 0), (200, 100), (200, 500)];
+
+/// Writes a second, of the bare chain.
+const BARE: [u64; 2] = [20, 200];
 
 /// Enough for a 99th percentile at the lower rate.
 const SECONDS_A_RATE: u64 = 15;
@@ -42,6 +46,11 @@ pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figur
     write_and_watch(&Pipeline::start(servers, "latency").await, rate, seconds).await;
     for run in 1..=settings.runs {
         println!("latency: run {run} of {}", settings.runs);
+        for rate in BARE {
+            if settings.wants(&bare(rate)) {
+                measure_bare(servers, rate, figures).await;
+            }
+        }
         for (rate, apart) in CASES {
             let name = match apart {
                 0 => format!("HTTP answer to MySQL row, {rate} writes/s"),
@@ -50,13 +59,13 @@ pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figur
             if !settings.wants(&name) {
                 continue;
             }
+            let limit = (apart == 0 && BARE.contains(&rate)).then(|| bare(rate));
             // Each on a pipeline of its own: histograms have no beginning.
             let apart = [("RELAY_TRANSACTION_INTERVAL_MS", &*apart.to_string())];
             let pipeline = Pipeline::start_with(servers, "latency", &apart).await;
             let before = cpu(&pipeline);
             let latencies = write_and_watch(&pipeline, rate, SECONDS_A_RATE).await;
-            figures.add(&format!("{name}: p50"), "ms", None, latencies.percentile(50));
-            figures.add(&format!("{name}: p99"), "ms", None, latencies.percentile(99));
+            add(figures, &name, limit.filter(|bare| settings.wants(bare)), &latencies);
             // How the latency comes about, by each hop's own account.
             let hops = [
                 (&pipeline.relay, "relay_publish_seconds"),
@@ -70,6 +79,34 @@ pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figur
             let cpu = (cpu(&pipeline) - before).as_secs_f64() * 1e6 / events as f64;
             figures.add(&format!("{name}: CPU of relay and projector per 1,000"), "ms", None, cpu);
         }
+    }
+}
+
+fn bare(rate: u64) -> String {
+    format!("the bare chain, {rate} writes/s")
+}
+
+/// The limit in the same hour: machines differ, and so do an hour and the next.
+async fn measure_bare(servers: &Servers, rate: u64, figures: &mut Figures) {
+    let mut pipeline = Pipeline::start(servers, "latency").await;
+    let client = pipeline.client();
+    let user = client.create("/users", "", &sample::user("first@example.com")).await;
+    let user: Arc<str> = user["id"].as_str().expect("an id").into();
+    warm_up(&pipeline, &client, &user).await;
+    let mut chain = BareChain::instead_of(&mut pipeline).await;
+    let latencies = tokio::select! {
+        latencies = write_and_watch(&pipeline, rate, SECONDS_A_RATE) => latencies,
+        () = chain.ended() => panic!("the bare chain has ended"),
+    };
+    drop(chain);
+    add(figures, &bare(rate), None, &latencies);
+}
+
+fn add(figures: &mut Figures, name: &str, limit: Option<String>, latencies: &Latencies) {
+    for percent in [50, 99] {
+        let limit = limit.as_ref().map(|limit| format!("{limit}: p{percent}"));
+        let value = latencies.percentile(percent);
+        figures.add(&format!("{name}: p{percent}"), "ms", limit.as_deref(), value);
     }
 }
 

@@ -9,6 +9,7 @@
 mod api;
 mod backlog;
 mod bare;
+mod bare_chain;
 mod clashes;
 mod cost;
 mod end_to_end;

@@ -29,6 +29,15 @@ pub async fn again(rows: &Rows, tables: &[&str]) -> Duration {
     begun.elapsed()
 }
 
+/// A row of `table`, and the statement that writes one.
+pub async fn one_of(rows: &Rows, table: &str) -> (Vec<Value>, String) {
+    let mut connection = rows.connect().await.expect("MySQL answers");
+    let mut copy = Copy::of(&mut connection, table).await;
+    let row = copy.rows.pop().expect("a row");
+    let statement = copy.statement(1);
+    (row, statement)
+}
+
 /// All rows of a table.
 struct Copy {
     table: String,
