@@ -4,18 +4,21 @@
 //! next one is sent.
 
 mod settle;
+mod turn;
+
+pub use turn::Turn;
 
 use std::time::{Duration, Instant};
 
 use shared::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::Relay;
-use crate::ahead::{Ahead, Waiting};
+use crate::ahead::Ahead;
 use crate::batch::{Batch, Event, Limits};
 use crate::checkpoint::{Checkpoint, Counters, Progress, Source};
 use crate::position::{ClusterTime, Position};
-use crate::publish::{Outcome, Portion, Publisher, Running};
+use crate::publish::{Portion, Publisher, Running};
 use crate::session::Ended;
 
 /// A backlog is committed at least so often: readers see it come.
@@ -70,33 +73,6 @@ struct UnderWay {
     more: Option<mpsc::Sender<Portion>>,
 }
 
-/// What there is to be done with what is under way.
-pub enum Turn {
-    /// The oldest transaction is over.
-    Ended(Box<Outcome>),
-    /// The newest one takes another portion.
-    Room,
-    /// All of it is sent: the next one may begin.
-    Delivered,
-}
-
-async fn has_room(more: Option<&mpsc::Sender<Portion>>) -> bool {
-    match more {
-        Some(more) => more.reserve().await.is_ok(),
-        None => false,
-    }
-}
-
-/// Whether it came to that; told once.
-async fn delivered(told: &mut Option<oneshot::Receiver<()>>) -> bool {
-    let Some(telling) = told else {
-        return std::future::pending().await;
-    };
-    let done = telling.await.is_ok();
-    *told = None;
-    done
-}
-
 impl<'a> Stage<'a> {
     pub fn new(
         relay: &'a Relay,
@@ -119,18 +95,6 @@ impl<'a> Stage<'a> {
             under_way: None,
             before: None,
         }
-    }
-
-    pub fn is_idle(&self) -> bool {
-        self.under_way.is_none()
-    }
-
-    fn takes_next(&self) -> bool {
-        self.before.is_none() && self.under_way.as_ref().is_none_or(|newest| newest.is_delivered)
-    }
-
-    fn events_under_way(&self) -> usize {
-        self.before.iter().chain(&self.under_way).map(|under_way| under_way.events).sum()
     }
 
     /// When the next transaction may begin with what is ahead; `None` while that must wait
@@ -233,54 +197,6 @@ impl<'a> Stage<'a> {
             under_way.more = None;
             self.left_more = true;
         }
-    }
-
-    /// What is next with what is under way, so much being ahead; waits for ever where that
-    /// is nothing. Dropping it loses nothing. An outcome must be given to
-    /// [`Stage::settle`].
-    ///
-    /// # Errors
-    /// Where a publishing thread panicked.
-    pub async fn turn(&mut self, ahead: Waiting) -> Result<Turn, Ended> {
-        let Some(UnderWay { running, is_delivered, more, .. }) = &mut self.under_way else {
-            return std::future::pending().await;
-        };
-        let is_alone = self.before.is_none();
-        let oldest = match &mut self.before {
-            Some(before) => &mut before.running.outcome,
-            None => &mut running.outcome,
-        };
-        tokio::select! {
-            biased;
-            outcome = oldest => {
-                outcome.map(Box::new).map(Turn::Ended).map_err(|_| Ended::PublisherGone)
-            }
-            true = has_room(more.as_ref()), if ahead == Waiting::Full => Ok(Turn::Room),
-            done = delivered(&mut running.delivered), if is_alone && ahead != Waiting::Nothing => {
-                *is_delivered = done;
-                Ok(Turn::Delivered)
-            }
-        }
-    }
-
-    /// Waits for what is under way. No portion is added to it.
-    ///
-    /// # Errors
-    /// Where it was not committed.
-    pub async fn finish(&mut self) -> Result<(), Ended> {
-        while let Some(newest) = &mut self.under_way {
-            newest.more = None;
-            let outcome = self.outcome().await?;
-            self.settle(outcome).await?;
-        }
-        Ok(())
-    }
-
-    /// Of the oldest transaction under way, of which there must be one.
-    async fn outcome(&mut self) -> Result<Outcome, Ended> {
-        let oldest = self.before.as_mut().or(self.under_way.as_mut());
-        let outcome = &mut oldest.ok_or(Ended::PublisherGone)?.running.outcome;
-        outcome.await.map_err(|_| Ended::PublisherGone)
     }
 
     /// The checkpoint of a transaction that brings us to `reached` by `events` events.
