@@ -1,7 +1,7 @@
-//! One producer and the thread that makes its transactions. librdkafka's transaction calls
-//! block, so they run off the async threads: on the same one for all of a session, because
-//! the allocator keeps for each thread what that once needed, and a pool would take another
-//! one for each transaction.
+//! A thread that makes transactions. librdkafka's transaction calls block, so they run off
+//! the async threads: on the same one or two for all of a session, because the allocator
+//! keeps for each thread what that once needed, and a pool would take another one for each
+//! transaction.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +30,7 @@ const NEXT_PORTION: Duration = Duration::from_millis(50);
 
 /// A transaction to make, and whom to tell.
 pub struct Job {
+    pub producer: Arc<Producer>,
     pub first: Portion,
     /// Listened to for as long as portions follow each other without a pause.
     pub more: mpsc::Receiver<Portion>,
@@ -42,12 +43,18 @@ pub struct Job {
 }
 
 /// What the thread works with.
+#[derive(Clone)]
 pub struct Lane {
-    pub producer: Arc<Producer>,
     pub topics: Topics,
     pub shard: Shard,
     /// Largest event in bytes.
     pub limit: usize,
+}
+
+/// What a transaction has to do with those around it.
+struct Order {
+    before: Option<oneshot::Receiver<()>>,
+    delivered: oneshot::Sender<()>,
 }
 
 impl Lane {
@@ -55,29 +62,33 @@ impl Lane {
     /// its end even if its outcome is not awaited.
     pub fn run(self, mut jobs: mpsc::Receiver<Job>, runtime: &Handle) {
         while let Some(job) = jobs.blocking_recv() {
-            let Job { first, more, before, delivered, committed, outcome } = job;
-            let ended = self.transact(first, more, runtime, before, delivered);
+            let Job { producer, first, more, before, delivered, committed, outcome } = job;
+            let order = Order { before, delivered };
+            let ended = self.transact(&producer, first, more, order, runtime);
             if ended.is_committed() {
                 committed.send(()).ok();
             }
             // Nobody waits for it any more where the session has ended.
             outcome.send(ended).ok();
-            self.prepare();
+            // For this producer's next transaction, while there is time.
+            if let Err(error) = producer.prepare() {
+                tracing::debug!(%error, "the next transaction cannot begin yet");
+            }
         }
     }
 
     fn transact(
         &self,
+        producer: &Producer,
         first: Portion,
         mut more: mpsc::Receiver<Portion>,
+        order: Order,
         runtime: &Handle,
-        before: Option<oneshot::Receiver<()>>,
-        delivered: oneshot::Sender<()>,
     ) -> Outcome {
         let Ok(events) = self.judged(&first.batch) else {
             return Outcome { sent: None, unsent: portions(Some(first), more) };
         };
-        let begun = self.producer.begin();
+        let begun = producer.begin();
         let mut result = begun.and_then(|transaction| send_all(transaction, &events));
         let mut counts = BTreeMap::new();
         count(&events, &mut counts);
@@ -99,20 +110,12 @@ impl Lane {
             drop(events);
             (whole, checkpoint) = (None, next.checkpoint);
         }
-        // What is left over comes first: then nothing may be sent yet.
-        let delivered = Some(delivered).filter(|_| unpublishable.is_none());
+        let is_whole = unpublishable.is_none();
         let result = result
-            .and_then(|transaction| self.commit(transaction, &checkpoint, before, delivered))
+            .and_then(|transaction| self.commit(transaction, &checkpoint, order, is_whole))
             .map(|landing| Published { events: counts, landing });
         let sent = Sent { whole, checkpoint, result };
         Outcome { sent: Some(sent), unsent: portions(unpublishable, more) }
-    }
-
-    /// For the next transaction, while there is time.
-    fn prepare(&self) {
-        if let Err(error) = self.producer.prepare() {
-            tracing::debug!(%error, "the next transaction cannot begin yet");
-        }
     }
 
     fn judged<'a>(&'a self, batch: &'a Batch) -> Result<Vec<Publishable<'a>>, Unpublishable> {
@@ -123,8 +126,8 @@ impl Lane {
         &self,
         mut transaction: Transaction<'_>,
         checkpoint: &Checkpoint,
-        before: Option<oneshot::Receiver<()>>,
-        delivered: Option<oneshot::Sender<()>>,
+        Order { before, delivered }: Order,
+        is_whole: bool,
     ) -> Result<Landing, TransactionError> {
         let encoded =
             checkpoint.encode().map_err(|error| TransactionError::Lost(error.to_string()))?;
@@ -136,7 +139,8 @@ impl Lane {
             headers: OwnedHeaders::new(),
         })?;
         let complete = transaction.deliver()?;
-        if let Some(delivered) = delivered {
+        // What is left over comes first: then nothing may be sent yet.
+        if is_whole {
             delivered.send(()).ok();
         }
         // It ends, whatever becomes of it: a transaction has a limit.

@@ -144,11 +144,11 @@ impl Producer {
     pub fn new(
         config: &Config,
         shard: Shard,
-        lane: usize,
+        turn: usize,
         watch: Watch,
         stop: Shutdown,
     ) -> Result<Self, KafkaError> {
-        let settings = producer_config(config, shard, lane);
+        let settings = producer_config(config, shard, turn);
         let deliveries = Deliveries::new(watch);
         let inner = Client::new(BaseProducer::from_config_and_context(&settings, deliveries)?);
         serve_reports(&inner);

@@ -8,9 +8,9 @@ use crate::config::Config;
 use crate::kafka::client_config;
 use crate::properties::RefusedProperty;
 
-/// Of the producer of the shard's lane number `lane`. The settings on which a promise rests come
+/// Of the shard's producer number `turn`. The settings on which a promise rests come
 /// last: nothing overrides them.
-pub fn producer_config(config: &Config, shard: Shard, lane: usize) -> ClientConfig {
+pub fn producer_config(config: &Config, shard: Shard, turn: usize) -> ClientConfig {
     let mut settings = client_config(config);
     // A batch is complete when it is handed over: nothing is gained by waiting.
     settings.set("linger.ms", "0");
@@ -20,7 +20,7 @@ pub fn producer_config(config: &Config, shard: Shard, lane: usize) -> ClientConf
     settings.set("message.copy.max.bytes", "0");
     config.kafka_properties.apply(&mut settings);
     settings
-        .set("transactional.id", transactional_id(config, shard, lane))
+        .set("transactional.id", transactional_id(config, shard, turn))
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("transaction.timeout.ms", config.transaction_timeout_ms.to_string())
@@ -55,14 +55,11 @@ pub fn check(config: &Config) -> Result<(), RefusedProperty> {
     })
 }
 
-fn transactional_id(config: &Config, shard: Shard, lane: usize) -> String {
+fn transactional_id(config: &Config, shard: Shard, turn: usize) -> String {
     let shard = match shard.index() {
         0 => String::new(),
         index => format!("-{index}"),
     };
-    let lane = match lane {
-        0 => String::new(),
-        lane => format!("-lane{lane}"),
-    };
-    config.kafka.topic(&format!("outbox-relay{shard}{lane}"))
+    let turn = if turn == 0 { "" } else { "-alternate" };
+    config.kafka.topic(&format!("outbox-relay{shard}{turn}"))
 }

@@ -1,14 +1,14 @@
 //! One Kafka transaction per batch: begin, produce all, produce the checkpoint, commit.
 //!
-//! Lanes (`lane.rs`) take turns, so that a transaction can be sent while the one before it is
-//! committed. It is sent only once the brokers have all of the one before, and committed
+//! There are two threads (`lane.rs`), so that a transaction can be sent while the one before
+//! it is committed. It is sent only once the brokers have all of the one before, and committed
 //! only once that is committed: otherwise it is aborted. So the order, and what a crash can
-//! leave behind, are those of one producer; and whoever claims the shard fences all lanes.
+//! leave behind, are those of one producer; and whoever claims the shard fences all of them.
 //!
-//! Kafka says that a transaction is committed once that is decided, and tells the partitions
-//! afterwards; until then it refuses the producer's next transaction, and librdkafka (2.12)
-//! waits 20 ms before it asks again: five times as long as the whole transaction takes. So
-//! there is a lane more than there can be transactions under way.
+//! Two producers take turns. Kafka says that a transaction is committed once that is decided,
+//! and tells the partitions afterwards; until then it refuses the producer's next transaction,
+//! and librdkafka (2.12) waits 20 ms before it asks again: five times as long as the whole
+//! transaction takes. The other producer's transaction lies in between.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +29,8 @@ use crate::lane::{Job, Lane};
 use crate::producer::Producer;
 use crate::topics::Topics;
 
-const LANES: usize = 3;
+/// Transactions under way at most. As many producers take turns.
+const LANES: usize = 2;
 
 /// Events, and the checkpoint after them.
 pub struct Portion {
@@ -70,19 +71,21 @@ pub struct Published {
 
 /// Its threads end with it, and with the transactions that are then under way.
 pub struct Publisher {
-    lanes: [(Arc<Producer>, mpsc::Sender<Job>); LANES],
+    producers: [Arc<Producer>; LANES],
     /// Whose turn it is.
     next: usize,
+    lanes: [mpsc::Sender<Job>; LANES],
 }
 
 /// A transaction that a lane is at work on.
 pub struct Running {
+    producer: usize,
     lane: usize,
     /// The brokers have all of it, so the next one may be sent. Closed without a word where
     /// that will not happen, or something of it was left over.
     pub delivered: Option<oneshot::Receiver<()>>,
     /// For the next one.
-    pub committed: Option<oneshot::Receiver<()>>,
+    committed: Option<oneshot::Receiver<()>>,
     /// Closed without a word where the lane's thread has panicked.
     pub outcome: oneshot::Receiver<Outcome>,
 }
@@ -99,18 +102,21 @@ impl Publisher {
         watch: &Watch,
         stop: &Shutdown,
     ) -> Result<Self, InitError> {
-        let limit = config.event_max_bytes as usize;
-        let lane = |number| {
-            let producer = Producer::new(config, shard, number, watch.clone(), stop.clone())
+        let producer = |number| {
+            Producer::new(config, shard, number, watch.clone(), stop.clone())
                 .map(Arc::new)
-                .map_err(|error| InitError::Lost(error.to_string()))?;
-            let lane = Lane { producer: producer.clone(), topics: topics.clone(), shard, limit };
-            let (jobs, waiting) = mpsc::channel(1);
-            let runtime = Handle::current();
-            tokio::task::spawn_blocking(move || lane.run(waiting, &runtime));
-            Ok((producer, jobs))
+                .map_err(|error| InitError::Lost(error.to_string()))
         };
-        Ok(Self { lanes: [lane(0)?, lane(1)?, lane(2)?], next: 0 })
+        let producers = [producer(0)?, producer(1)?];
+        let limit = config.event_max_bytes as usize;
+        let lane = Lane { topics: topics.clone(), shard, limit };
+        let lanes = [(); LANES].map(|()| {
+            let (jobs, waiting) = mpsc::channel(1);
+            let (lane, runtime) = (lane.clone(), Handle::current());
+            tokio::task::spawn_blocking(move || lane.run(waiting, &runtime));
+            jobs
+        });
+        Ok(Self { producers, next: 0, lanes })
     }
 
     /// Claims the shard: see [`Producer::init_transactions`].
@@ -118,8 +124,7 @@ impl Publisher {
     /// # Errors
     /// [`InitError`].
     pub async fn claim(&self) -> Result<(), InitError> {
-        let claims = self.lanes.each_ref().map(|(producer, _)| async {
-            let producer = Arc::clone(producer);
+        let claims = self.producers.clone().map(|producer| async move {
             let claimed = tokio::task::spawn_blocking(move || producer.init_transactions()).await;
             claimed.unwrap_or_else(|panic| Err(InitError::Lost(panic.to_string())))
         });
@@ -130,8 +135,7 @@ impl Publisher {
     /// as one atom. An empty batch moves only the checkpoint. It goes on to its end even if
     /// the answer is not awaited; a later claim of the shard decides it.
     ///
-    /// `before` is the [`Running::committed`] of the one before, which must be delivered;
-    /// `None` where that is over.
+    /// `before` is the one before, which must be delivered; `None` where that is over.
     ///
     /// What Kafka does for each partition of each transaction costs it more than a thousand
     /// records, so a backlog goes in few large ones, by `more`. A portion is forgotten once
@@ -140,28 +144,32 @@ impl Publisher {
         &mut self,
         first: Portion,
         more: mpsc::Receiver<Portion>,
-        before: Option<oneshot::Receiver<()>>,
+        before: Option<&mut Running>,
     ) -> Running {
-        let lane = self.next;
-        self.next = (lane + 1) % LANES;
+        let producer = self.next;
+        self.next = (producer + 1) % LANES;
+        // The first one as far as possible, and all of a backlog: see `lane.rs` for memory.
+        let lane = before.as_ref().map_or(0, |before| (before.lane + 1) % LANES);
         let (tell_delivered, delivered) = oneshot::channel();
         let (tell_committed, committed) = oneshot::channel();
         let (answer, outcome) = oneshot::channel();
         let job = Job {
+            producer: self.producers[producer].clone(),
             first,
             more,
-            before,
+            before: before.and_then(|before| before.committed.take()),
             delivered: tell_delivered,
             committed: tell_committed,
             outcome: answer,
         };
         // Refused only where the thread is gone, and then the answers' channels are closed.
-        self.lanes[lane].1.try_send(job).ok();
-        Running { lane, delivered: Some(delivered), committed: Some(committed), outcome }
+        self.lanes[lane].try_send(job).ok();
+        Running { producer, lane, delivered: Some(delivered), committed: Some(committed), outcome }
     }
 
-    /// The next one is made by the lane whose transaction failed: only that can get over it.
+    /// The next one is made by the producer whose transaction failed: only that can get over
+    /// it.
     pub fn try_again(&mut self, failed: &Running) {
-        self.next = failed.lane;
+        self.next = failed.producer;
     }
 }

@@ -101,7 +101,7 @@ impl<'a> Stage<'a> {
     /// for one under way, or nothing is ahead.
     pub fn due(&self, ahead: &Ahead) -> Option<Instant> {
         match ahead {
-            _ if !self.takes_next() || ahead.is_empty() => None,
+            _ if !self.takes_next(ahead.waiting()) => None,
             _ if ahead.has_full() => Some(Instant::now()),
             _ => Some(self.not_before),
         }
@@ -153,7 +153,7 @@ impl<'a> Stage<'a> {
         let checkpoint = self.checkpoint(self.events_under_way() + events, reached);
         let (more, portions) = mpsc::channel(1);
         self.before = self.under_way.take();
-        let before = self.before.as_mut().and_then(|before| before.running.committed.take());
+        let before = self.before.as_mut().map(|before| &mut before.running);
         self.under_way = Some(UnderWay {
             running: self.publisher.publish(Portion { batch, checkpoint }, portions, before),
             is_delivered: false,

@@ -39,8 +39,15 @@ impl Stage<'_> {
         self.under_way.is_none()
     }
 
-    pub(super) fn takes_next(&self) -> bool {
-        self.before.is_none() && self.under_way.as_ref().is_none_or(|newest| newest.is_delivered)
+    /// Whether the next transaction may begin. A backlog gains nothing by two at a time, and
+    /// would need memory for both.
+    pub(super) fn takes_next(&self, ahead: Waiting) -> bool {
+        match (&self.under_way, ahead) {
+            (_, Waiting::Nothing) => false,
+            (None, _) => true,
+            (Some(newest), Waiting::Events) => self.before.is_none() && newest.is_delivered,
+            (Some(_), Waiting::Full) => false,
+        }
     }
 
     pub(super) fn events_under_way(&self) -> usize {
@@ -68,7 +75,7 @@ impl Stage<'_> {
                 outcome.map(Box::new).map(Turn::Ended).map_err(|_| Ended::PublisherGone)
             }
             true = has_room(more.as_ref()), if ahead == Waiting::Full => Ok(Turn::Room),
-            done = delivered(&mut running.delivered), if is_alone && ahead != Waiting::Nothing => {
+            done = delivered(&mut running.delivered), if is_alone && ahead == Waiting::Events => {
                 *is_delivered = done;
                 Ok(Turn::Delivered)
             }
