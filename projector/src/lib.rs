@@ -25,7 +25,7 @@ pub mod decode;
 mod group;
 pub mod lag;
 mod look;
-mod metrics;
+pub mod metrics;
 pub mod newest;
 pub mod pipeline;
 pub mod plan;

@@ -78,16 +78,16 @@ impl Writes {
             Domain::Order => !self.orders.is_empty(),
             Domain::Post => !self.posts.is_empty(),
         };
-        has_rows || !self.stated(domain).is_empty()
+        has_rows || self.tombstones_of(domain).next().is_some()
     }
 
     /// The entities of `domain` of which a statement is to be recorded.
     pub fn stated(&self, domain: Domain) -> Vec<&str> {
-        self.tombstones
-            .iter()
-            .filter(|tombstone| tombstone.domain == domain.topic())
-            .map(|tombstone| tombstone.entity_id.as_str())
-            .collect()
+        self.tombstones_of(domain).map(|tombstone| tombstone.entity_id.as_str()).collect()
+    }
+
+    fn tombstones_of(&self, domain: Domain) -> impl Iterator<Item = &TombstoneRow> {
+        self.tombstones.iter().filter(move |tombstone| tombstone.domain == domain.topic())
     }
 }
 

@@ -34,12 +34,17 @@ pub struct Job {
     pub first: Portion,
     /// Listened to for as long as portions follow each other without a pause.
     pub more: mpsc::Receiver<Portion>,
-    /// Says that the transaction before it is committed; `None` where that is known.
+    pub order: Order,
+    pub committed: oneshot::Sender<()>,
+    pub outcome: oneshot::Sender<Outcome>,
+}
+
+/// Between a transaction and those before and after it.
+pub struct Order {
+    /// Says that the one before is committed; `None` where that is known.
     pub before: Option<oneshot::Receiver<()>>,
     /// Told once the brokers have all of it, if nothing of it was left over.
     pub delivered: oneshot::Sender<()>,
-    pub committed: oneshot::Sender<()>,
-    pub outcome: oneshot::Sender<Outcome>,
 }
 
 /// What the thread works with.
@@ -51,19 +56,12 @@ pub struct Lane {
     pub limit: usize,
 }
 
-/// What a transaction has to do with those around it.
-struct Order {
-    before: Option<oneshot::Receiver<()>>,
-    delivered: oneshot::Sender<()>,
-}
-
 impl Lane {
     /// Makes transactions, one at a time, until nobody can ask for any more. Each goes on to
     /// its end even if its outcome is not awaited.
     pub fn run(self, mut jobs: mpsc::Receiver<Job>, runtime: &Handle) {
         while let Some(job) = jobs.blocking_recv() {
-            let Job { producer, first, more, before, delivered, committed, outcome } = job;
-            let order = Order { before, delivered };
+            let Job { producer, first, more, order, committed, outcome } = job;
             let ended = self.transact(&producer, first, more, order, runtime);
             if ended.is_committed() {
                 committed.send(()).ok();

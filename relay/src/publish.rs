@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::failure::{InitError, TransactionError};
 use crate::kafka::Watch;
 use crate::landing::Landing;
-use crate::lane::{Job, Lane};
+use crate::lane::{Job, Lane, Order};
 use crate::producer::Producer;
 use crate::topics::Topics;
 
@@ -157,8 +157,10 @@ impl Publisher {
             producer: self.producers[producer].clone(),
             first,
             more,
-            before: before.and_then(|before| before.committed.take()),
-            delivered: tell_delivered,
+            order: Order {
+                before: before.and_then(|before| before.committed.take()),
+                delivered: tell_delivered,
+            },
             committed: tell_committed,
             outcome: answer,
         };

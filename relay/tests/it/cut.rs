@@ -88,7 +88,7 @@ async fn a_transaction_goes_down_with_the_one_before_it() {
     direct.write(second).await;
     // Without any of it there are 20 records, and at most a marker for each of the known ten.
     until("some of the second transaction is sent", || async {
-        reader::ends(&direct.kafka, &prefix, "read_uncommitted").await > 30
+        reader::sum_of_ends(&direct.kafka, &prefix, "read_uncommitted").await > 30
     })
     .await;
     assert_eq!(relay.published().await, known.len() as f64);

@@ -34,16 +34,24 @@ impl Seen {
 }
 
 pub fn consumer(kafka: &str) -> BaseConsumer {
-    ClientConfig::new()
+    consumer_with(kafka, &[])
+}
+
+/// One that differs in these settings.
+pub fn consumer_with(kafka: &str, settings: &[(&str, &str)]) -> BaseConsumer {
+    let mut config = ClientConfig::new();
+    config
         .set("bootstrap.servers", kafka)
         .set("group.id", "relay-tests")
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("fetch.wait.max.ms", "10")
-        .set("auto.offset.reset", "earliest")
-        .create()
-        .unwrap()
+        .set("auto.offset.reset", "earliest");
+    for (name, value) in settings {
+        config.set(*name, *value);
+    }
+    config.create().unwrap()
 }
 
 /// Reads the five topics from the beginning until at least `count` events were seen and
@@ -138,40 +146,18 @@ pub async fn places(pipeline: &Pipeline) -> Vec<(String, i32, i64, String)> {
 /// Whether an open transaction hides anything in the five topics from a read_committed
 /// reader.
 pub async fn is_anything_hidden(kafka: &str, prefix: &str) -> bool {
-    let (kafka, prefix) = (kafka.to_owned(), prefix.to_owned());
-    let reading = tokio::task::spawn_blocking(move || {
-        let committed = consumer(&kafka);
-        let all: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &kafka)
-            .set("isolation.level", "read_uncommitted")
-            .create()
-            .unwrap();
-        Domain::ALL.iter().any(|domain| {
-            let topic = format!("{prefix}{}", domain.topic());
-            (0..3).any(|partition| {
-                let end = |reader: &BaseConsumer| {
-                    reader.fetch_watermarks(&topic, partition, Duration::from_secs(20)).unwrap().1
-                };
-                end(&committed) < end(&all)
-            })
-        })
-    });
-    reading.await.unwrap()
+    let shown = sum_of_ends(kafka, prefix, "read_committed").await;
+    shown < sum_of_ends(kafka, prefix, "read_uncommitted").await
 }
 
-/// The sum of the five topics' ends, as a reader of that isolation level sees them.
-pub async fn ends(kafka: &str, prefix: &str, isolation: &str) -> i64 {
-    let (kafka, prefix, isolation) = (kafka.to_owned(), prefix.to_owned(), isolation.to_owned());
+/// Of all partitions of the five topics, as a reader of that isolation level sees them.
+pub async fn sum_of_ends(kafka: &str, prefix: &str, isolation: &str) -> i64 {
+    let consumer = consumer_with(kafka, &[("isolation.level", isolation)]);
+    let topics = Domain::ALL.map(|domain| format!("{prefix}{}", domain.topic()));
     let reading = tokio::task::spawn_blocking(move || {
-        let reader: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &kafka)
-            .set("isolation.level", &isolation)
-            .create()
-            .unwrap();
         let end = |topic: &str, partition| {
-            reader.fetch_watermarks(topic, partition, Duration::from_secs(20)).unwrap().1
+            consumer.fetch_watermarks(topic, partition, Duration::from_secs(20)).unwrap().1
         };
-        let topics = Domain::ALL.map(|domain| format!("{prefix}{}", domain.topic()));
         topics.iter().flat_map(|topic| (0..3).map(|partition| end(topic, partition))).sum()
     });
     reading.await.unwrap()

@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bson::{RawDocumentBuf, Timestamp as ClusterTime, doc};
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use shared::event::partition_of;
 use shared::watermark::{COLLECTION, Watermark};
 
 use crate::fixture::{Pipeline, history, until};
 use crate::process::Process;
-use crate::reader::places;
+use crate::reader::{consumer_with, places};
 
 impl Pipeline {
     fn launch_for_group(&self) -> Process {
@@ -41,13 +40,9 @@ impl Pipeline {
 
     /// As the projector does after it has applied the records before these offsets.
     async fn commit(&self, ends: &BTreeMap<(String, i32), i64>) {
-        let (kafka, group, ends) = (self.kafka.clone(), self.name.clone(), ends.clone());
+        let consumer = consumer_with(&self.kafka, &[("group.id", &self.name)]);
+        let ends = ends.clone();
         let committing = tokio::task::spawn_blocking(move || {
-            let consumer: BaseConsumer = ClientConfig::new()
-                .set("bootstrap.servers", &kafka)
-                .set("group.id", &group)
-                .create()
-                .unwrap();
             let mut offsets = TopicPartitionList::new();
             for ((topic, partition), end) in &ends {
                 offsets.add_partition_offset(topic, *partition, Offset::Offset(*end)).unwrap();

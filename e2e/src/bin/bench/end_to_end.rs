@@ -90,8 +90,7 @@ fn bare(rate: u64) -> String {
 async fn measure_bare(servers: &Servers, rate: u64, figures: &mut Figures) {
     let mut pipeline = Pipeline::start(servers, "latency").await;
     let client = pipeline.client();
-    let user = client.create("/users", "", &sample::user("first@example.com")).await;
-    let user: Arc<str> = user["id"].as_str().expect("an id").into();
+    let user = new_user(&client, "first@example.com").await;
     warm_up(&pipeline, &client, &user).await;
     let mut chain = BareChain::instead_of(&mut pipeline).await;
     let latencies = tokio::select! {
@@ -121,8 +120,7 @@ struct Written {
 
 async fn write_and_watch(pipeline: &Pipeline, rate: u64, seconds: u64) -> Latencies {
     let client = pipeline.client();
-    let user = client.create("/users", "", &sample::user("bench@example.com")).await;
-    let user: Arc<str> = user["id"].as_str().expect("an id").into();
+    let user = new_user(&client, "bench@example.com").await;
     warm_up(pipeline, &client, &user).await;
     let writes = rate * seconds;
     let (written, awaited) = mpsc::channel(10_000);
@@ -150,6 +148,11 @@ async fn write_and_watch(pipeline: &Pipeline, rate: u64, seconds: u64) -> Latenc
     writing.join_all().await;
     assert_eq!(latencies.len(), (0..writes).filter(|number| is_watched(*number, rate)).count());
     Latencies::new(latencies)
+}
+
+async fn new_user(client: &Client, email: &str) -> Arc<str> {
+    let user = client.create("/users", "", &sample::user(email)).await;
+    user["id"].as_str().expect("an id").into()
 }
 
 /// In steps of the golden ratio, which no timer of anybody's keeps time with.
