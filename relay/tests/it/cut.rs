@@ -1,7 +1,7 @@
 //! The line between the relay and the broker breaks in the middle of a transaction, for
 //! longer than a transaction may stay open; the broker itself is well all the while.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};
@@ -110,4 +110,43 @@ async fn fence(kafka: &str, transactional_id: String) {
         producer.init_transactions(PATIENCE).unwrap();
     });
     fencing.await.unwrap();
+}
+
+/// A backlog's second portion holds a record that Kafka will never take. What is left of that
+/// portion comes before whatever was written later, however long the first one's commit takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_over_comes_before_what_is_written_later() {
+    let (servers, proxy) = servers_behind_a_proxy("relay-left").await;
+    let direct = Pipeline::on("left", servers.mongodb_url(), servers.kafka()).await;
+    let prefix = format!("{}.", direct.name);
+    let mut settings = direct.settings();
+    settings.insert("KAFKA_BOOTSTRAP_SERVERS".to_owned(), format!("127.0.0.1:{}", proxy.port()));
+    settings.insert("RELAY_BATCH_BYTES".to_owned(), "65536".to_owned());
+    let mut written = history(1, 1);
+    let relay = Process::launch(&settings);
+    direct.write(&written).await;
+    direct.await_events(written.len()).await;
+    assert!(relay.terminate(PATIENCE).await.success());
+
+    // A portion full, and some more; the second version of each is written later.
+    let entities = history(200, 2);
+    let (first, second) = entities.split_at(200);
+    let mut backlog = first.to_vec();
+    backlog[190].payload = "x".repeat(5 << 20);
+    direct.write(&backlog).await;
+    let (held, relay) = tokio::join!(proxy.hold_commit(), async { Process::launch(&settings) });
+    let sent = reader::sum_of_ends(&direct.kafka, &prefix, "read_uncommitted").await;
+    direct.write(&second[..190]).await;
+    let patience = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < patience {
+        let now = reader::sum_of_ends(&direct.kafka, &prefix, "read_uncommitted").await;
+        assert_eq!(now, sent, "something was sent while {held} was not committed");
+    }
+    proxy.let_commit_pass();
+
+    backlog.remove(190);
+    written.extend(backlog);
+    written.extend_from_slice(&second[..190]);
+    assert_exactly_once(&direct.await_events(written.len()).await, &written);
+    relay.kill();
 }
