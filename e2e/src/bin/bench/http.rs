@@ -73,6 +73,12 @@ impl Connection {
         read_answer(&mut self.stream, &mut self.buffer).await;
         started.elapsed()
     }
+
+    /// Of the last answer.
+    pub fn body(&self) -> &[u8] {
+        let head = head_of(&self.buffer).unwrap_or(self.buffer.len());
+        &self.buffer[head..]
+    }
 }
 
 async fn read_answer(connection: &mut TcpStream, buffer: &mut Vec<u8>) {
@@ -88,9 +94,14 @@ async fn read_answer(connection: &mut TcpStream, buffer: &mut Vec<u8>) {
     }
 }
 
+/// The length of the answer's head, once all of that is there.
+fn head_of(buffer: &[u8]) -> Option<usize> {
+    Some(buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4)
+}
+
 /// The length of the answer, once all of it is there.
 fn end_of_answer(buffer: &[u8]) -> Option<usize> {
-    let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let head = head_of(buffer)?;
     let text = std::str::from_utf8(&buffer[..head]).ok()?.to_ascii_lowercase();
     let (_, rest) = text.split_once("content-length: ")?;
     let length: usize = rest.split("\r\n").next()?.parse().ok()?;

@@ -15,6 +15,7 @@ mod cost;
 mod end_to_end;
 mod figures;
 mod http;
+mod open_loop;
 mod outbox;
 mod projector;
 mod reader;
