@@ -39,8 +39,9 @@ pub async fn begin(
     let reason = match standing(newest, &identity) {
         Ok((checkpoint, position)) => match Tail::open(relay, Some(&position)).await {
             Ok(tail) => {
+                let catch_up = CatchUp::after(relay, &mut stage, &checkpoint).await?;
                 resume(relay, &checkpoint);
-                return Ok((stage, tail, None));
+                return Ok((stage, tail, catch_up));
             }
             Err(TailError::Lost { reason, .. }) => reason,
             Err(error) => return Err(error.into()),

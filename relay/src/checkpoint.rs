@@ -1,5 +1,7 @@
 //! The checkpoint: how far the relay has come, written in the same Kafka
-//! transaction as the events it speaks of. Publish and progress are one atom.
+//! transaction as the events it speaks of. What was published in transactions after it is
+//! read back from the topics (`read_back.rs`): so nothing is published twice, and a lone
+//! event need not wait for a second record.
 //!
 //! It lives in a compacted topic, one partition a shard. Whoever holds the shard's
 //! transactional.id has fenced all earlier writers of that partition, so the
@@ -18,6 +20,7 @@ use shared::process::Shutdown;
 use shared::{Shard, Timestamp};
 
 use crate::kafka::Watch;
+use crate::landing::EndsByTopic;
 use crate::position::{ClusterTime, Position};
 use crate::read_to_end::{NotRead, read_to_end};
 
@@ -39,6 +42,11 @@ pub struct Checkpoint {
     pub proven_at: Option<Timestamp>,
     pub written_at: Timestamp,
     pub counters: Counters,
+    /// Whatever this shard published of what was committed after the position lies at or
+    /// behind these offsets, or in a partition that is not named. `None` in the checkpoints
+    /// of earlier versions, which wrote one in each transaction: then there is nothing.
+    #[serde(default)]
+    pub ends: Option<EndsByTopic>,
 }
 
 /// Which outbox the position belongs to. A collection that was dropped and made
@@ -173,6 +181,7 @@ mod tests {
             proven_at: Some(Timestamp::now()),
             written_at: Timestamp::now(),
             counters: Counters { published: 7, dead: 1, retained: 6 },
+            ends: Some([("post".to_owned(), [(3, 17)].into())].into()),
         }
     }
 

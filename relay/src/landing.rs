@@ -14,6 +14,17 @@ pub struct Place {
 /// others.
 pub type Ends = BTreeMap<Place, i64>;
 
+/// [`Ends`] as a checkpoint keeps them: by the topic's name, by partition.
+pub type EndsByTopic = BTreeMap<String, BTreeMap<i32, i64>>;
+
+pub fn by_topic(ends: &Ends) -> EndsByTopic {
+    let mut topics = EndsByTopic::new();
+    for (Place { topic, partition }, end) in ends {
+        topics.entry(topic.clone()).or_default().insert(*partition, *end);
+    }
+    topics
+}
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Landing {
     ends: Vec<(Place, i64)>,

@@ -91,7 +91,8 @@ impl Lane {
         let mut counts = BTreeMap::new();
         count(&events, &mut counts);
         drop(events);
-        let (mut whole, mut checkpoint) = (Some(first.batch), first.checkpoint);
+        let Portion { batch, mut checkpoint, mut is_written } = first;
+        let mut whole = Some(batch);
         let mut unpublishable = None;
         while let Ok(transaction) = result {
             let Some(next) = runtime.block_on(next_of(&mut more)) else {
@@ -106,13 +107,16 @@ impl Lane {
             result = send_all(transaction, &events);
             count(&events, &mut counts);
             drop(events);
-            (whole, checkpoint) = (None, next.checkpoint);
+            (whole, checkpoint, is_written) = (None, next.checkpoint, next.is_written);
         }
         let is_whole = unpublishable.is_none();
         let result = result
-            .and_then(|transaction| self.commit(transaction, &checkpoint, order, is_whole))
+            .and_then(|transaction| {
+                let checkpoint = is_written.then_some(&checkpoint);
+                self.commit(transaction, checkpoint, order, is_whole)
+            })
             .map(|landing| Published { events: counts, landing });
-        let sent = Sent { whole, checkpoint, result };
+        let sent = Sent { whole, checkpoint, is_written, result };
         Outcome { sent: Some(sent), unsent: portions(unpublishable, more) }
     }
 
@@ -123,19 +127,21 @@ impl Lane {
     fn commit(
         &self,
         mut transaction: Transaction<'_>,
-        checkpoint: &Checkpoint,
+        checkpoint: Option<&Checkpoint>,
         Order { before, delivered }: Order,
         is_whole: bool,
     ) -> Result<Landing, TransactionError> {
-        let encoded =
-            checkpoint.encode().map_err(|error| TransactionError::Lost(error.to_string()))?;
-        transaction.send(Record {
-            topic: &self.topics.checkpoint,
-            partition: i32::try_from(self.shard.index()).ok(),
-            key: &checkpoint.shard,
-            value: &encoded,
-            headers: OwnedHeaders::new(),
-        })?;
+        if let Some(checkpoint) = checkpoint {
+            let encoded =
+                checkpoint.encode().map_err(|error| TransactionError::Lost(error.to_string()))?;
+            transaction.send(Record {
+                topic: &self.topics.checkpoint,
+                partition: i32::try_from(self.shard.index()).ok(),
+                key: &checkpoint.shard,
+                value: &encoded,
+                headers: OwnedHeaders::new(),
+            })?;
+        }
         let complete = transaction.deliver()?;
         // What is left over comes first: then nothing may be sent yet.
         if is_whole {

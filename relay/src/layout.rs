@@ -97,6 +97,7 @@ mod tests {
             proven_at: None,
             written_at: Timestamp::from_millis(0).unwrap(),
             counters: Counters::default(),
+            ends: None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! One Kafka transaction per batch: begin, produce all, produce the checkpoint, commit.
+//! One Kafka transaction per batch: begin, produce all, now and then the checkpoint, commit.
 //!
 //! There are two threads (`lane.rs`), so that a transaction can be sent while the one before
 //! it is committed. It is sent only once the brokers have all of the one before, and committed
@@ -35,7 +35,10 @@ const LANES: usize = 2;
 /// Events, and the checkpoint after them.
 pub struct Portion {
     pub batch: Batch,
+    /// How far this brings us.
     pub checkpoint: Checkpoint,
+    /// Whether the checkpoint is written down with it.
+    pub is_written: bool,
 }
 
 /// What came of a transaction.
@@ -58,6 +61,7 @@ pub struct Sent {
     pub whole: Option<Batch>,
     /// After the last portion.
     pub checkpoint: Checkpoint,
+    pub is_written: bool,
     pub result: Result<Published, TransactionError>,
 }
 
@@ -131,8 +135,8 @@ impl Publisher {
         futures::future::join_all(claims).await.into_iter().collect()
     }
 
-    /// Publishes `first`, and what `more` brings, and the checkpoint after the last of it
-    /// as one atom. An empty batch moves only the checkpoint. It goes on to its end even if
+    /// Publishes `first`, and what `more` brings, and the checkpoint after the last of it,
+    /// if it is to be written, as one atom. An empty batch moves only the checkpoint. It goes on to its end even if
     /// the answer is not awaited; a later claim of the shard decides it.
     ///
     /// `before` is the one before, which must be delivered; `None` where that is over.

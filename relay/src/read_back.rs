@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::Relay;
 use crate::kafka::{Watch, reader_config};
+use crate::landing::{Ends, EndsByTopic, Place};
 use crate::published::EventIds;
 use crate::read_to_end::{NotRead, read_to_end};
 use crate::session::Ended;
@@ -23,6 +24,24 @@ use crate::session::Ended;
 const SKEW_MILLIS: i64 = 2 * 60 * 60 * 1000;
 const CALL: Duration = Duration::from_secs(5);
 
+/// What the topics hold as a session begins.
+pub struct Held {
+    pub ids: EventIds,
+    /// The end of each partition.
+    pub ends: Ends,
+}
+
+/// Where a topic is to be read from.
+#[derive(Clone)]
+enum From {
+    /// The records since this moment, in milliseconds.
+    Moment(i64),
+    /// Each partition from here on; all of it where it is not named.
+    Ends(EndsByTopic),
+    /// Nothing of it.
+    End,
+}
+
 /// The ids of the events in the topics that were published since `oldest` occurred.
 /// Older-format records carry no headers, hence no id, and are passed over.
 ///
@@ -31,40 +50,58 @@ const CALL: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Where Kafka is away.
-pub async fn event_ids(relay: &Relay, oldest: Option<Timestamp>) -> Result<EventIds, Ended> {
-    let Some(oldest) = oldest else {
-        return Ok(EventIds::default());
-    };
+pub async fn since_moment(relay: &Relay, oldest: Option<Timestamp>) -> Result<Held, Ended> {
+    let moment = |oldest: Timestamp| From::Moment((oldest.millis() - SKEW_MILLIS).max(0));
+    read(relay, oldest.map_or(From::End, moment)).await
+}
+
+/// The same for what was published after a checkpoint with these [`Checkpoint::ends`].
+///
+/// # Errors
+/// Where Kafka is away.
+///
+/// [`Checkpoint::ends`]: crate::checkpoint::Checkpoint::ends
+pub async fn since_checkpoint(relay: &Relay, ends: Option<EndsByTopic>) -> Result<Held, Ended> {
+    read(relay, ends.map_or(From::End, From::Ends)).await
+}
+
+async fn read(relay: &Relay, from: From) -> Result<Held, Ended> {
     let settings = reader_config(&relay.config);
     let watch = Watch(relay.kafka.clone());
     let topics: Vec<String> = relay.topics.events().map(str::to_owned).collect();
     let stop = relay.shutdown.clone();
-    let since = (oldest.millis() - SKEW_MILLIS).max(0);
     let reading = tokio::task::spawn_blocking(move || {
         let mut uncommitted = settings.clone();
         uncommitted.set("isolation.level", "read_uncommitted");
         let uncommitted = BaseConsumer::from_config_and_context(&uncommitted, watch.clone())?;
         let consumer = BaseConsumer::from_config_and_context(&settings, watch)?;
         let mut ids = Vec::new();
+        let mut ends = Ends::new();
         for topic in &topics {
-            await_decided(&consumer, &uncommitted, topic, &stop)?;
-            read_topic(&consumer, topic, since, &stop, &mut ids)?;
+            let ended = await_decided(&consumer, &uncommitted, topic, &stop)?;
+            let start = start_of(&from, &consumer, topic, &ended)?;
+            read_to_end(&consumer, topic, &start, &stop, |record| {
+                ids.extend(event_id(record));
+                Ok::<(), NotRead>(())
+            })?;
+            ends.extend(ended);
         }
-        Ok(EventIds::collect(ids))
+        Ok(Held { ids: EventIds::collect(ids), ends })
     });
-    let ids: Result<EventIds, NotRead> = reading.await.map_err(Ended::Panicked)?;
-    Ok(ids?)
+    let held: Result<Held, NotRead> = reading.await.map_err(Ended::Panicked)?;
+    Ok(held?)
 }
 
 /// Waits until nothing that is in the topic now is hidden from us. A transaction that
 /// somebody else (another shard) has open hides all records behind its first one, ours
-/// included.
+/// included. Returns the ends up to which it is decided.
 fn await_decided(
     committed: &BaseConsumer<Watch>,
     uncommitted: &BaseConsumer<Watch>,
     topic: &str,
     stop: &Shutdown,
-) -> Result<(), NotRead> {
+) -> Result<Ends, NotRead> {
+    let mut ends = Ends::new();
     let metadata = committed.fetch_metadata(Some(topic), CALL)?;
     for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
         let (_, end) = uncommitted.fetch_watermarks(topic, partition.id(), CALL)?;
@@ -74,22 +111,33 @@ fn await_decided(
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+        ends.insert(Place { topic: topic.to_owned(), partition: partition.id() }, end);
     }
-    Ok(())
+    Ok(ends)
 }
 
-fn read_topic(
+/// Partitions of which there is nothing to be read are left out.
+fn start_of(
+    from: &From,
     consumer: &BaseConsumer<Watch>,
     topic: &str,
-    since: i64,
-    stop: &Shutdown,
-    ids: &mut Vec<Uuid>,
-) -> Result<(), NotRead> {
-    let start = offsets_since(consumer, topic, since)?;
-    read_to_end(consumer, topic, &start, stop, |record| {
-        ids.extend(event_id(record));
-        Ok(())
-    })
+    ends: &Ends,
+) -> Result<TopicPartitionList, KafkaError> {
+    let since = match from {
+        From::Moment(since) => return offsets_since(consumer, topic, *since),
+        From::End => return Ok(TopicPartitionList::new()),
+        From::Ends(since) => since.get(topic),
+    };
+    let mut start = TopicPartitionList::new();
+    for (Place { partition, .. }, end) in ends {
+        let from = since.and_then(|since| since.get(partition)).copied();
+        // One that was made anew since then has a smaller end.
+        if from != Some(*end) {
+            let from = from.filter(|from| from < end).map_or(Offset::Beginning, Offset::Offset);
+            start.add_partition_offset(topic, *partition, from)?;
+        }
+    }
+    Ok(start)
 }
 
 /// Where in each partition the records since that moment begin.

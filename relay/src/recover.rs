@@ -14,9 +14,10 @@ use shared::outbox::field;
 
 use crate::Relay;
 use crate::batch::{Batch, Event};
+use crate::checkpoint::Checkpoint;
 use crate::position::{ClusterTime, Position};
 use crate::published::EventIds;
-use crate::read_back;
+use crate::read_back::{self, Held};
 use crate::session::Ended;
 use crate::stage::Stage;
 use crate::tail::Tail;
@@ -24,10 +25,13 @@ use crate::tail::Tail;
 /// In one answer of the server, which is held until it is read.
 const RECORDS: u32 = 500;
 
-/// What the fresh stream will bring again: events that were committed after it was
-/// opened and no later than the moment that was swept.
+/// What the stream will bring again although it is published: after a sweep the events that
+/// were committed no later than the moment that was swept; after a checkpoint those that
+/// were published behind it, of which none was committed later than that moment.
 pub struct CatchUp {
     until: ClusterTime,
+    /// `None`: all of them.
+    published: Option<EventIds>,
 }
 
 /// Publishes what the outbox holds and the topics lack, in the order of each entity's
@@ -43,7 +47,8 @@ pub async fn sweep(
     let begun = Instant::now();
     let opened_at = Timestamp::now();
     let from = Tail::open(relay, None).await?.beginning().await?;
-    let held = read_back::event_ids(relay, oldest(relay).await?).await?;
+    let Held { ids: held, ends } = read_back::since_moment(relay, oldest(relay).await?).await?;
+    stage.book.begin(ends);
     announce(relay, reason, &held);
     stage.set_recovering(Some(reason.to_owned()));
     relay.metrics.lag.set_retained(0);
@@ -57,7 +62,7 @@ pub async fn sweep(
         seconds = begun.elapsed().as_secs(),
         "outbox swept; catching up with what was written meanwhile"
     );
-    Ok((from, CatchUp { until }))
+    Ok((from, CatchUp { until, published: None }))
 }
 
 fn announce(relay: &Relay, reason: &str, held: &EventIds) {
@@ -144,6 +149,36 @@ async fn send_missing(
 }
 
 impl CatchUp {
+    /// Reads back what was published after the checkpoint. Call it only after
+    /// `init_transactions`.
+    ///
+    /// # Errors
+    /// [`Ended`]: a server is away.
+    pub async fn after(
+        relay: &Relay,
+        stage: &mut Stage<'_>,
+        checkpoint: &Checkpoint,
+    ) -> Result<Option<Self>, Ended> {
+        let former = checkpoint.ends.clone();
+        let Held { ids, ends } = read_back::since_checkpoint(relay, former.clone()).await?;
+        stage.book.begin(ends);
+        if ids.len() == 0 {
+            return Ok(None);
+        }
+        tracing::info!(events = ids.len(), "published after the checkpoint or beside it");
+        stage.book.keep(former.unwrap_or_default());
+        // Nothing of it can have been committed later: it was there to be read before.
+        let until = relay.source.cluster_time().await?;
+        Ok(Some(Self { until, published: Some(ids) }))
+    }
+
+    fn is_published(&self, event: &Event) -> bool {
+        let Some(ids) = &self.published else {
+            return true;
+        };
+        event.record().is_ok_and(|stored| ids.contains(stored.event_id))
+    }
+
     /// Leaves out of `batch` what the sweep has sent, and ends the recovery once the
     /// stream is past it.
     pub fn pass(this: &mut Option<Self>, stage: &mut Stage<'_>, batch: &mut Batch) {
@@ -156,8 +191,12 @@ impl CatchUp {
         };
         let past = batch.last().is_some_and(is_later);
         let before = batch.len();
-        batch.retain(is_later);
-        tracing::debug!(left_out = before - batch.len(), "already swept");
+        batch.retain(|event| is_later(event) || !catch_up.is_published(event));
+        let left_out = before - batch.len();
+        tracing::debug!(left_out, "already published");
+        if catch_up.published.is_some() {
+            stage.count_published_before(left_out as u64);
+        }
         if past {
             Self::end(this, stage);
         }
@@ -171,8 +210,11 @@ impl CatchUp {
     }
 
     fn end(this: &mut Option<Self>, stage: &mut Stage<'_>) {
-        *this = None;
-        stage.set_recovering(None);
-        tracing::info!("recovered: the change stream has taken over");
+        let was_swept = this.take().is_some_and(|catch_up| catch_up.published.is_none());
+        stage.book.forget();
+        if was_swept {
+            stage.set_recovering(None);
+            tracing::info!("recovered: the change stream has taken over");
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! The second stage: what becomes of a batch once it is read. It is sent in one
-//! transaction with its checkpoint, under a backlog together with those that follow, and
-//! settled (`settle.rs`); the stage before reads on meanwhile. While one is committed, the
+//! transaction, now and then with its checkpoint (`book.rs`), under a backlog together with
+//! those that follow, and settled (`settle.rs`); the stage before reads on meanwhile. While one is committed, the
 //! next one is sent.
 
+mod book;
 mod settle;
 mod turn;
 
+pub use book::Book;
 pub use turn::Turn;
 
 use std::time::{Duration, Instant};
@@ -48,6 +50,7 @@ pub struct Stage<'a> {
     source: Source,
     division: u64,
     pub counters: Counters,
+    pub book: Book,
     /// Up to here each portion has a transaction of its own, so that one that fails can be
     /// taken apart.
     one_by_one_until: Option<ClusterTime>,
@@ -88,6 +91,7 @@ impl<'a> Stage<'a> {
             source,
             division,
             counters,
+            book: Book::default(),
             one_by_one_until,
             left_more: false,
             recovering: None,
@@ -150,12 +154,18 @@ impl<'a> Stage<'a> {
 
     fn commit(&mut self, batch: Batch, reached: Reached) -> mpsc::Sender<Portion> {
         let events = batch.len();
+        let is_certain = reached.drained || self.recovering.is_some();
+        let is_written = self.book.writes(if is_certain { 0 } else { events });
         let checkpoint = self.checkpoint(self.events_under_way() + events, reached);
         let (more, portions) = mpsc::channel(1);
         self.before = self.under_way.take();
         let before = self.before.as_mut().map(|before| &mut before.running);
         self.under_way = Some(UnderWay {
-            running: self.publisher.publish(Portion { batch, checkpoint }, portions, before),
+            running: self.publisher.publish(
+                Portion { batch, checkpoint, is_written },
+                portions,
+                before,
+            ),
             is_delivered: false,
             begun: Instant::now(),
             events,
@@ -180,12 +190,18 @@ impl<'a> Stage<'a> {
         };
         let events = batch.len();
         let checkpoint = self.checkpoint(self.events_under_way() + events, reached);
-        room.send(Portion { batch, checkpoint });
+        room.send(Portion { batch, checkpoint, is_written: self.book.writes(0) });
         if let Some(under_way) = &mut self.under_way {
             under_way.events += events;
         }
         self.close_if_large();
         Ok(())
+    }
+
+    /// Events that an earlier session has published, and no checkpoint counts.
+    pub fn count_published_before(&mut self, events: u64) {
+        self.counters.published += events;
+        self.relay.metrics.lag.retain(i64::try_from(events).unwrap_or(0));
     }
 
     fn close_if_large(&mut self) {
@@ -216,6 +232,7 @@ impl<'a> Stage<'a> {
                 retained: retained + events,
                 dead: self.counters.dead,
             },
+            ends: Some(self.book.ends()),
         }
     }
 

@@ -55,12 +55,16 @@ impl Stage<'_> {
         let ended = self.before.take().or_else(|| self.under_way.take());
         let Outcome { sent, unsent } = outcome;
         let mut parts = Vec::new();
-        if let Some(Sent { whole, checkpoint, result }) = sent {
+        if let Some(Sent { whole, checkpoint, is_written, result }) = sent {
             match result {
                 Ok(published) => {
+                    if is_written {
+                        self.relay.metrics.lag.checkpointed(&checkpoint);
+                    }
                     self.acknowledge(&checkpoint, published, ended.map(|ended| ended.begun));
                 }
                 Err(error) => {
+                    self.book.is_lost();
                     if let Some(ended) = ended.filter(|_| error != TransactionError::Abandoned) {
                         self.publisher.try_again(&ended.running);
                     }
@@ -70,7 +74,7 @@ impl Stage<'_> {
             }
         }
         let mut held_back = Vec::new();
-        for Portion { batch, checkpoint } in unsent {
+        for Portion { batch, checkpoint, .. } in unsent {
             held_back.push((self.set_aside(batch).await?, Reached::of(checkpoint)));
         }
         parts.extend(held_back.into_iter().rev());
@@ -141,10 +145,10 @@ impl Stage<'_> {
         self.relay.kafka.up();
         self.counters.published += events;
         metrics.lag.retain(i64::try_from(events).unwrap_or(0));
-        metrics.lag.checkpointed(checkpoint);
         if let Some(moment) = checkpoint.proven_at {
             metrics.lag.prove(moment);
         }
+        self.book.land(&landing);
         let reached = checkpoint.progress.time();
         metrics.lag.land(landing, reached);
         if let Some(time) = reached {
