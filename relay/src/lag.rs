@@ -28,7 +28,7 @@ struct State {
     term: u64,
     /// Everything committed before this moment is acknowledged by Kafka.
     proven: Option<Timestamp>,
-    /// Every event committed up to this cluster time is acknowledged and checkpointed.
+    /// Every event committed up to this cluster time is acknowledged.
     covered: Option<ClusterTime>,
     /// Where events were acknowledged, since that was last asked for.
     landed: Landing,
@@ -56,7 +56,7 @@ struct State {
 pub struct Advance {
     /// Another number: another session, which has no part in what was known before.
     pub term: u64,
-    /// Every event committed up to it is acknowledged and checkpointed.
+    /// Every event committed up to it is acknowledged.
     pub through: ClusterTime,
     /// Where such events were acknowledged since the last time. Some may be later ones.
     pub landed: Landing,
@@ -101,7 +101,7 @@ impl Lag {
         (state.landed, state.unsettled, state.settled) = Default::default();
     }
 
-    /// Every event committed up to `time` is acknowledged and checkpointed.
+    /// Every event committed up to `time` is acknowledged.
     pub fn cover(&self, time: ClusterTime) {
         let mut state = self.lock();
         state.covered = state.covered.max(Some(time));

@@ -1,13 +1,13 @@
 //! outbox change stream ──► Kafka transactions
 //!
 //! ```text
-//! tail ─► batch ─► begin, produce all, produce checkpoint, commit ─► advance
+//! tail ─► batch ─► begin, produce all (and a checkpoint), commit ─► advance
 //! ```
 //!
 //! **Guarantee.** A read_committed reader sees each event exactly once, and each
-//! entity's events in the order of their versions, whatever is killed: publishing
-//! events and recording progress is one Kafka transaction. When the place in the
-//! change stream is lost, the outbox itself is swept; nothing is ever skipped.
+//! entity's events in the order of their versions, whatever is killed: a checkpoint and
+//! its events are one Kafka transaction, and what was published behind the last one is read
+//! back from the topics. When the place in the change stream is lost, the outbox itself is swept; nothing is ever skipped.
 //!
 //! **Never**: parses a payload, links MySQL, starts "from now", reports a lag of zero
 //! that it cannot prove.

@@ -2,7 +2,7 @@
 //!
 //! Which records are published is written nowhere in the collection, so each page is
 //! decided by order alone: read the page, ask for the cluster time, and delete the page
-//! only once everything committed up to that time is acknowledged and checkpointed,
+//! only once everything committed up to that time is acknowledged,
 //! whatever any clock says and however old a record is.
 
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! Reads back from the topics which events they already hold.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext;
@@ -116,28 +117,37 @@ fn await_decided(
     Ok(ends)
 }
 
-/// Partitions of which there is nothing to be read are left out.
 fn start_of(
     from: &From,
     consumer: &BaseConsumer<Watch>,
     topic: &str,
     ends: &Ends,
 ) -> Result<TopicPartitionList, KafkaError> {
-    let since = match from {
-        From::Moment(since) => return offsets_since(consumer, topic, *since),
-        From::End => return Ok(TopicPartitionList::new()),
-        From::Ends(since) => since.get(topic),
-    };
     let mut start = TopicPartitionList::new();
-    for (Place { partition, .. }, end) in ends {
-        let from = since.and_then(|since| since.get(partition)).copied();
-        // One that was made anew since then has a smaller end.
-        if from != Some(*end) {
-            let from = from.filter(|from| from < end).map_or(Offset::Beginning, Offset::Offset);
-            start.add_partition_offset(topic, *partition, from)?;
+    match from {
+        From::Moment(since) => return offsets_since(consumer, topic, *since),
+        From::End => {}
+        From::Ends(since) => {
+            for (partition, from) in behind(since.get(topic), ends) {
+                start.add_partition_offset(topic, partition, from)?;
+            }
         }
     }
     Ok(start)
+}
+
+/// Where to read each partition from that has grown since then. Pure.
+fn behind(since: Option<&BTreeMap<i32, i64>>, ends: &Ends) -> Vec<(i32, Offset)> {
+    let start = |(place, end): (&Place, &i64)| {
+        let known = since.and_then(|since| since.get(&place.partition));
+        match known {
+            Some(known) if known == end => None,
+            Some(known) if known < end => Some((place.partition, Offset::Offset(*known))),
+            // A new one, or one that was made anew.
+            _ => Some((place.partition, Offset::Beginning)),
+        }
+    };
+    ends.iter().filter_map(start).collect()
 }
 
 /// Where in each partition the records since that moment begin.
@@ -163,4 +173,20 @@ fn event_id(record: &BorrowedMessage<'_>) -> Option<Uuid> {
     let mut headers = record.headers()?.iter();
     let id = headers.find(|header| header.key == header::EVENT_ID)?.value?;
     Uuid::try_parse_ascii(id).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_has_come_since_and_partitions_that_are_new() {
+        let ends = [(0, 5), (1, 9), (2, 4), (3, 2)];
+        let place = |partition| Place { topic: "post".to_owned(), partition };
+        let ends = ends.map(|(partition, end)| (place(partition), end)).into();
+        let since = [(0, 5), (1, 7), (2, 80)].into();
+        let expected = [(1, Offset::Offset(7)), (2, Offset::Beginning), (3, Offset::Beginning)];
+        assert_eq!(behind(Some(&since), &ends), expected);
+        assert_eq!(behind(None, &ends).len(), 4);
+    }
 }

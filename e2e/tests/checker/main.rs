@@ -5,12 +5,17 @@
 mod records;
 mod scene;
 
+use std::time::Duration;
+
 use e2e::chaos::Breach;
 use mongodb::bson::doc;
 use mongodb::bson::oid::ObjectId;
 use scene::Scene;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::event::Domain;
+
+/// For a process to stop.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_were_tampered_with_are_told_apart() {
@@ -89,7 +94,14 @@ async fn events_that_were_tampered_with_are_told_apart() {
 async fn a_skipped_checkpoint_and_a_broken_order_are_told_apart() {
     let mut scene = Scene::start("relay").await;
     let post = scene.create_post().await;
-    let checkpoint = scene.records("outbox-relay-checkpoint").await.pop().unwrap();
+    // A clean stop writes down all there is.
+    assert!(scene.pipeline.relay.stop(PATIENCE).await);
+    scene.pipeline.relay.restart();
+    let mut checkpoint = scene.records("outbox-relay-checkpoint").await.pop().unwrap();
+    // As earlier versions wrote it: what was published behind it is not looked for.
+    let mut said: Value = serde_json::from_slice(&checkpoint.value).unwrap();
+    said["ends"] = Value::Null;
+    checkpoint.value = said.to_string().into_bytes();
     scene.edit_post(&post, json!({ "text_content": "published twice" })).await;
     scene.await_row(&post, 2).await;
     scene.pipeline.relay.kill().await;

@@ -66,3 +66,44 @@ impl Book {
         self.former.clone().unwrap_or_else(|| by_topic(&self.ends))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::landing::Place;
+
+    fn landing(topic: &str, partition: i32, last: i64) -> Landing {
+        let mut landing = Landing::default();
+        landing.note(topic, partition, last);
+        landing
+    }
+
+    #[test]
+    fn the_first_and_the_large_are_written_and_those_after_a_failure() {
+        let mut book = Book::default();
+        assert!(book.writes(1));
+        assert!(!book.writes(1));
+        assert!(book.writes(0), "nothing but a checkpoint");
+        assert!(book.writes(MANY));
+        assert!(!book.writes(MANY - 1));
+        book.is_lost();
+        assert!(book.writes(1));
+    }
+
+    #[test]
+    fn the_ends_move_on_once_the_stream_has_passed_what_was_there() {
+        let mut book = Book::default();
+        let place = |topic: &str, partition| Place { topic: topic.to_owned(), partition };
+        book.begin([(place("user", 0), 10), (place("post", 1), 20)].into());
+        let former = EndsByTopic::from([("user".to_owned(), [(0, 7)].into())]);
+        book.keep(former.clone());
+        book.land(&landing("user", 0, 30));
+        assert_eq!(book.ends(), former);
+        book.forget();
+        let moved = [("user".to_owned(), [(0, 31)].into()), ("post".to_owned(), [(1, 20)].into())];
+        assert_eq!(book.ends(), EndsByTopic::from(moved.clone()));
+        // Nobody knows where: then the ends stay.
+        book.land(&landing("user", 0, -1001));
+        assert_eq!(book.ends(), EndsByTopic::from(moved));
+    }
+}
