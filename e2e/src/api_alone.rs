@@ -49,6 +49,6 @@ impl ApiAlone {
 
     /// host:port.
     pub fn address(&self) -> String {
-        self.process.url().replace("http://", "")
+        self.process.address()
     }
 }

@@ -84,6 +84,11 @@ impl Process {
         .await;
     }
 
+    /// Host and port.
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -34,7 +34,7 @@ pub struct Held {
 
 /// Where a topic is to be read from.
 #[derive(Clone)]
-enum From {
+enum Since {
     /// The records since this moment, in milliseconds.
     Moment(i64),
     /// Each partition from here on; all of it where it is not named.
@@ -52,8 +52,8 @@ enum From {
 /// # Errors
 /// Where Kafka is away.
 pub async fn since_moment(relay: &Relay, oldest: Option<Timestamp>) -> Result<Held, Ended> {
-    let moment = |oldest: Timestamp| From::Moment((oldest.millis() - SKEW_MILLIS).max(0));
-    read(relay, oldest.map_or(From::End, moment)).await
+    let moment = |oldest: Timestamp| Since::Moment((oldest.millis() - SKEW_MILLIS).max(0));
+    read(relay, oldest.map_or(Since::End, moment)).await
 }
 
 /// The same for what was published after a checkpoint with these [`Checkpoint::ends`].
@@ -63,10 +63,10 @@ pub async fn since_moment(relay: &Relay, oldest: Option<Timestamp>) -> Result<He
 ///
 /// [`Checkpoint::ends`]: crate::checkpoint::Checkpoint::ends
 pub async fn since_checkpoint(relay: &Relay, ends: Option<EndsByTopic>) -> Result<Held, Ended> {
-    read(relay, ends.map_or(From::End, From::Ends)).await
+    read(relay, ends.map_or(Since::End, Since::Ends)).await
 }
 
-async fn read(relay: &Relay, from: From) -> Result<Held, Ended> {
+async fn read(relay: &Relay, since: Since) -> Result<Held, Ended> {
     let settings = reader_config(&relay.config);
     let watch = Watch(relay.kafka.clone());
     let topics: Vec<String> = relay.topics.events().map(str::to_owned).collect();
@@ -80,7 +80,7 @@ async fn read(relay: &Relay, from: From) -> Result<Held, Ended> {
         let mut ends = Ends::new();
         for topic in &topics {
             let ended = await_decided(&consumer, &uncommitted, topic, &stop)?;
-            let start = start_of(&from, &consumer, topic, &ended)?;
+            let start = start_of(&since, &consumer, topic, &ended)?;
             read_to_end(&consumer, topic, &start, &stop, |record| {
                 ids.extend(event_id(record));
                 Ok::<(), NotRead>(())
@@ -118,17 +118,17 @@ fn await_decided(
 }
 
 fn start_of(
-    from: &From,
+    since: &Since,
     consumer: &BaseConsumer<Watch>,
     topic: &str,
     ends: &Ends,
 ) -> Result<TopicPartitionList, KafkaError> {
     let mut start = TopicPartitionList::new();
-    match from {
-        From::Moment(since) => return offsets_since(consumer, topic, *since),
-        From::End => {}
-        From::Ends(since) => {
-            for (partition, from) in behind(since.get(topic), ends) {
+    match since {
+        Since::Moment(moment) => return offsets_since(consumer, topic, *moment),
+        Since::End => {}
+        Since::Ends(known) => {
+            for (partition, from) in behind(known.get(topic), ends) {
                 start.add_partition_offset(topic, partition, from)?;
             }
         }

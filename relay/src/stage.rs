@@ -154,9 +154,8 @@ impl<'a> Stage<'a> {
 
     fn commit(&mut self, batch: Batch, reached: Reached) -> mpsc::Sender<Portion> {
         let events = batch.len();
-        let is_certain = reached.drained || self.recovering.is_some();
-        let is_written = self.book.writes(if is_certain { 0 } else { events });
-        let checkpoint = self.checkpoint(self.events_under_way() + events, reached);
+        let is_written = self.recovering.is_some() || self.book.is_due(events);
+        let checkpoint = self.checkpoint(self.events_under_way() + events, reached, is_written);
         let (more, portions) = mpsc::channel(1);
         self.before = self.under_way.take();
         let before = self.before.as_mut().map(|before| &mut before.running);
@@ -189,8 +188,8 @@ impl<'a> Stage<'a> {
             return Ok(());
         };
         let events = batch.len();
-        let checkpoint = self.checkpoint(self.events_under_way() + events, reached);
-        room.send(Portion { batch, checkpoint, is_written: self.book.writes(0) });
+        let checkpoint = self.checkpoint(self.events_under_way() + events, reached, true);
+        room.send(Portion { batch, checkpoint, is_written: true });
         if let Some(under_way) = &mut self.under_way {
             under_way.events += events;
         }
@@ -216,7 +215,7 @@ impl<'a> Stage<'a> {
     }
 
     /// The checkpoint of a transaction that brings us to `reached` by `events` events.
-    fn checkpoint(&self, events: usize, reached: Reached) -> Checkpoint {
+    fn checkpoint(&mut self, events: usize, reached: Reached, is_written: bool) -> Checkpoint {
         let events = events as u64;
         let retained = self.relay.metrics.lag.retained().unwrap_or(0);
         Checkpoint {
@@ -232,7 +231,7 @@ impl<'a> Stage<'a> {
                 retained: retained + events,
                 dead: self.counters.dead,
             },
-            ends: Some(self.book.ends()),
+            ends: is_written.then(|| self.book.write()),
         }
     }
 

@@ -62,7 +62,7 @@ impl Fleet {
         }
         let mut for_clients = Vec::new();
         for api in &apis {
-            for_clients.push(Proxy::start(api.url().replace("http://", "")).await);
+            for_clients.push(Proxy::start(api.address()).await);
         }
         Self {
             servers: servers.clone(),

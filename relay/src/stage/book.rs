@@ -39,19 +39,23 @@ impl Book {
         self.former = None;
     }
 
-    /// Whether a transaction of `events` events is to carry its checkpoint. Then it is taken
-    /// for written, until [`Book::is_lost`].
-    pub fn writes(&mut self, events: usize) -> bool {
+    /// Whether a transaction of `events` events is to carry its checkpoint.
+    pub fn is_due(&self, events: usize) -> bool {
         let is_recent = self.written.is_some_and(|written| written.elapsed() < EVERY);
-        let writes = events == 0 || events >= MANY || !is_recent;
-        if writes {
-            self.written = Some(Instant::now());
-        }
-        writes
+        events == 0 || events >= MANY || !is_recent
     }
 
-    /// A transaction has failed, perhaps with its checkpoint.
-    pub fn is_lost(&mut self) {
+    /// The [`Checkpoint::ends`] of one that is now sent: it is taken for written until
+    /// [`Book::withdraw`].
+    ///
+    /// [`Checkpoint::ends`]: crate::checkpoint::Checkpoint::ends
+    pub fn write(&mut self) -> EndsByTopic {
+        self.written = Some(Instant::now());
+        self.former.clone().unwrap_or_else(|| by_topic(&self.ends))
+    }
+
+    /// A transaction has failed, perhaps with its checkpoint: the next one carries one.
+    pub fn withdraw(&mut self) {
         self.written = None;
     }
 
@@ -59,11 +63,6 @@ impl Book {
     /// are as good.
     pub fn land(&mut self, landing: &Landing) {
         self.ends.extend(landing.clone().ends().unwrap_or_default());
-    }
-
-    /// For a checkpoint: see there.
-    pub fn ends(&self) -> EndsByTopic {
-        self.former.clone().unwrap_or_else(|| by_topic(&self.ends))
     }
 }
 
@@ -81,13 +80,14 @@ mod tests {
     #[test]
     fn the_first_and_the_large_are_written_and_those_after_a_failure() {
         let mut book = Book::default();
-        assert!(book.writes(1));
-        assert!(!book.writes(1));
-        assert!(book.writes(0), "nothing but a checkpoint");
-        assert!(book.writes(MANY));
-        assert!(!book.writes(MANY - 1));
-        book.is_lost();
-        assert!(book.writes(1));
+        assert!(book.is_due(1));
+        book.write();
+        assert!(!book.is_due(1));
+        assert!(book.is_due(0), "nothing but a checkpoint");
+        assert!(book.is_due(MANY));
+        assert!(!book.is_due(MANY - 1));
+        book.withdraw();
+        assert!(book.is_due(1));
     }
 
     #[test]
@@ -98,12 +98,12 @@ mod tests {
         let former = EndsByTopic::from([("user".to_owned(), [(0, 7)].into())]);
         book.keep(former.clone());
         book.land(&landing("user", 0, 30));
-        assert_eq!(book.ends(), former);
+        assert_eq!(book.write(), former);
         book.forget();
         let moved = [("user".to_owned(), [(0, 31)].into()), ("post".to_owned(), [(1, 20)].into())];
-        assert_eq!(book.ends(), EndsByTopic::from(moved.clone()));
+        assert_eq!(book.write(), EndsByTopic::from(moved.clone()));
         // Nobody knows where: then the ends stay.
         book.land(&landing("user", 0, -1001));
-        assert_eq!(book.ends(), EndsByTopic::from(moved));
+        assert_eq!(book.write(), EndsByTopic::from(moved));
     }
 }

@@ -64,7 +64,7 @@ impl Stage<'_> {
                     self.acknowledge(&checkpoint, published, ended.map(|ended| ended.begun));
                 }
                 Err(error) => {
-                    self.book.is_lost();
+                    self.book.withdraw();
                     if let Some(ended) = ended.filter(|_| error != TransactionError::Abandoned) {
                         self.publisher.try_again(&ended.running);
                     }

@@ -76,7 +76,7 @@ async fn what_was_published_behind_the_checkpoint_is_not_published_again() {
     let all: Vec<_> = written.into_iter().chain(more).collect();
     let seen = pipeline.await_events(all.len()).await;
     assert_exactly_once(&seen, &all);
-    relay.terminate(PATIENCE).await;
+    assert!(relay.terminate(PATIENCE).await.success());
     // A clean stop writes down all there is.
     let checkpoint = newest_checkpoint(&pipeline.kafka, &topic).await;
     assert_eq!(checkpoint.counters.published, all.len() as u64);

@@ -1,6 +1,7 @@
 //! The line between the relay and the broker breaks in the middle of a transaction, for
 //! longer than a transaction may stay open; the broker itself is well all the while.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -12,29 +13,47 @@ use crate::proxy::{Line, Proxy};
 use crate::reader;
 use crate::servers::{Kind, Servers};
 
-/// Kafka with a second address, to which the relay's line leads.
-async fn servers_behind_a_proxy(name: &'static str) -> (Servers, Proxy) {
-    let far = free_port();
-    let proxy = Proxy::open(far).await;
-    let near = proxy.port();
-    let kafka_properties = format!(
-        "listeners=PLAINTEXT://127.0.0.1:{{port}},FAR://127.0.0.1:{far},CONTROLLER://127.0.0.1:{{controller}}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{{port}},FAR://127.0.0.1:{near}\n\
-         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT\n\
-         transaction.abort.timed.out.transaction.cleanup.interval.ms=500\n"
-    );
-    let kind = Kind { kafka_properties, ..Kind::default() };
-    let starting = tokio::task::spawn_blocking(move || Servers::of_kind(name, &kind));
-    (starting.await.unwrap(), proxy)
+/// A relay's pipeline, which the test reaches without the line.
+struct Scene {
+    direct: Pipeline,
+    proxy: Proxy,
+    /// Of a relay whose line leads through the proxy.
+    settings: BTreeMap<String, String>,
+    _servers: Servers,
+}
+
+impl Scene {
+    /// Kafka has a second address, to which the relay's line leads.
+    async fn set(name: &'static str) -> Self {
+        let far = free_port();
+        let proxy = Proxy::open(far).await;
+        let near = proxy.port();
+        let kafka_properties = format!(
+            "listeners=PLAINTEXT://127.0.0.1:{{port}},FAR://127.0.0.1:{far},CONTROLLER://127.0.0.1:{{controller}}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{{port}},FAR://127.0.0.1:{near}\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT\n\
+             transaction.abort.timed.out.transaction.cleanup.interval.ms=500\n"
+        );
+        let kind = Kind { kafka_properties, ..Kind::default() };
+        let starting = tokio::task::spawn_blocking(move || Servers::of_kind(name, &kind));
+        let servers = starting.await.unwrap();
+        let direct = Pipeline::on("cut", servers.mongodb_url(), servers.kafka()).await;
+        let mut settings = direct.settings();
+        settings.insert("KAFKA_BOOTSTRAP_SERVERS".to_owned(), format!("127.0.0.1:{near}"));
+        Self { direct, proxy, settings, _servers: servers }
+    }
+
+    /// Records and markers in the topics, decided or not.
+    async fn sent(&self) -> i64 {
+        let prefix = format!("{}.", self.direct.name);
+        reader::sum_of_ends(&self.direct.kafka, &prefix, "read_uncommitted").await
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_breaks_within_a_transaction_costs_no_event() {
-    let (servers, proxy) = servers_behind_a_proxy("relay-cut").await;
-    let direct = Pipeline::on("cut", servers.mongodb_url(), servers.kafka()).await;
+    let Scene { direct, proxy, mut settings, _servers } = Scene::set("relay-cut").await;
     let (timeout, broken_for) = if chaos() { (20, 60) } else { (2, 5) };
-    let mut settings = direct.settings();
-    settings.insert("KAFKA_BOOTSTRAP_SERVERS".to_owned(), format!("127.0.0.1:{}", proxy.port()));
     settings.insert("RELAY_TRANSACTION_TIMEOUT_MS".to_owned(), format!("{timeout}000"));
     let relay = Process::launch(&settings);
     let mut written = history(100, 10);
@@ -72,12 +91,9 @@ async fn a_line_that_breaks_within_a_transaction_costs_no_event() {
 /// one fails, the later one must not be committed: its checkpoint speaks of both.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_goes_down_with_the_one_before_it() {
-    let (servers, proxy) = servers_behind_a_proxy("relay-held").await;
-    let direct = Pipeline::on("held", servers.mongodb_url(), servers.kafka()).await;
-    let prefix = format!("{}.", direct.name);
-    let mut settings = direct.settings();
-    settings.insert("KAFKA_BOOTSTRAP_SERVERS".to_owned(), format!("127.0.0.1:{}", proxy.port()));
-    let relay = Process::launch(&settings);
+    let scene = Scene::set("relay-held").await;
+    let Scene { direct, proxy, settings, .. } = &scene;
+    let relay = Process::launch(settings);
     let written = history(10, 3);
     let (known, more) = written.split_at(10);
     direct.write(known).await;
@@ -87,10 +103,7 @@ async fn a_transaction_goes_down_with_the_one_before_it() {
     let (held, ()) = tokio::join!(proxy.hold_commit(), direct.write(first));
     direct.write(second).await;
     // Without any of it there are 20 records, and at most a marker for each of the known ten.
-    until("some of the second transaction is sent", || async {
-        reader::sum_of_ends(&direct.kafka, &prefix, "read_uncommitted").await > 30
-    })
-    .await;
+    until("some of the second transaction is sent", || async { scene.sent().await > 30 }).await;
     assert_eq!(relay.published().await, known.len() as f64);
     // The first one's producer loses its claim, as it would to another relay: to us.
     fence(&direct.kafka, held.clone()).await;
@@ -116,14 +129,11 @@ async fn fence(kafka: &str, transactional_id: String) {
 /// portion comes before whatever was written later, however long the first one's commit takes.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_left_over_comes_before_what_is_written_later() {
-    let (servers, proxy) = servers_behind_a_proxy("relay-left").await;
-    let direct = Pipeline::on("left", servers.mongodb_url(), servers.kafka()).await;
-    let prefix = format!("{}.", direct.name);
-    let mut settings = direct.settings();
-    settings.insert("KAFKA_BOOTSTRAP_SERVERS".to_owned(), format!("127.0.0.1:{}", proxy.port()));
-    settings.insert("RELAY_BATCH_BYTES".to_owned(), "65536".to_owned());
+    let mut scene = Scene::set("relay-left").await;
+    scene.settings.insert("RELAY_BATCH_BYTES".to_owned(), "65536".to_owned());
+    let Scene { direct, proxy, settings, .. } = &scene;
     let mut written = history(1, 1);
-    let relay = Process::launch(&settings);
+    let relay = Process::launch(settings);
     direct.write(&written).await;
     direct.await_events(written.len()).await;
     assert!(relay.terminate(PATIENCE).await.success());
@@ -134,13 +144,12 @@ async fn what_is_left_over_comes_before_what_is_written_later() {
     let mut backlog = first.to_vec();
     backlog[190].payload = "x".repeat(5 << 20);
     direct.write(&backlog).await;
-    let (held, relay) = tokio::join!(proxy.hold_commit(), async { Process::launch(&settings) });
-    let sent = reader::sum_of_ends(&direct.kafka, &prefix, "read_uncommitted").await;
+    let (held, relay) = tokio::join!(proxy.hold_commit(), async { Process::launch(settings) });
+    let sent = scene.sent().await;
     direct.write(&second[..190]).await;
     let patience = Instant::now() + Duration::from_secs(1);
     while Instant::now() < patience {
-        let now = reader::sum_of_ends(&direct.kafka, &prefix, "read_uncommitted").await;
-        assert_eq!(now, sent, "something was sent while {held} was not committed");
+        assert_eq!(scene.sent().await, sent, "something was sent while {held} was not committed");
     }
     proxy.let_commit_pass();
 

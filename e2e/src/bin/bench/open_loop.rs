@@ -95,7 +95,7 @@ impl Posts {
     fn by(user: &str, pipeline: &Pipeline) -> Self {
         let body = sample::post("of the bench").to_string();
         Self {
-            address: pipeline.api.url().replace("http://", ""),
+            address: pipeline.api.address(),
             request: http::post("/posts", user, None, &body).into(),
             idle: Arc::default(),
         }
