@@ -1,8 +1,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::event::Domain;
-
 use crate::pipeline::{free, logs, unique};
 use crate::{Process, Servers, Used, eventually};
 
@@ -57,12 +55,7 @@ impl RelayAlone {
 
     /// Events acknowledged by Kafka since the process was started.
     pub async fn published(&self) -> f64 {
-        let metrics = self.process.metrics().await;
-        let of = |domain: Domain| {
-            let name = format!("relay_published_total{{topic=\"{}\"}}", domain.topic());
-            metrics.value(&name).unwrap_or_default()
-        };
-        Domain::ALL.into_iter().map(of).sum()
+        self.process.metrics().await.sum("relay_published_total")
     }
 
     /// Events in a Kafka transaction, and the seconds that one takes, on average.

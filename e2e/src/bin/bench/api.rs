@@ -30,7 +30,7 @@ pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figur
                     let request = http::post(path, &body.user, None, &body.text);
                     let time = Duration::from_secs(settings.seconds);
                     let cost = Cost::begin(servers, &api);
-                    let latencies = http::drive(&api.address(), request, connections, time).await;
+                    let latencies = http::drive(&api.address(), [request], connections, time).await;
                     let rate = latencies.count() as f64 / time.as_secs_f64();
                     let against = bare_name(connections, 1);
                     figures.add(&name, "/s", Some(&against), rate);

@@ -1,6 +1,7 @@
 //! A load generator that costs next to nothing: on two cores it shares them with what
 //! it measures, so it sends the same bytes again and looks at little of the answer.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,30 +26,40 @@ pub fn post(path: &str, user: &str, key: Option<&str>, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Sends `request` over `connections` connections, one after the other on each, for
-/// the given time.
+/// Sends `requests` in turn over `connections` connections, one after the other on each,
+/// for the given time.
 ///
 /// # Panics
 /// Where an answer is not 200 or 201.
 pub async fn drive(
     address: &str,
-    request: Vec<u8>,
+    requests: impl Into<Arc<[Vec<u8>]>>,
     connections: usize,
     time: Duration,
 ) -> Latencies {
+    let requests = requests.into();
     let until = Instant::now() + time;
     let mut senders = JoinSet::new();
-    for _ in 0..connections {
-        senders.spawn(send(address.to_owned(), request.clone(), until));
+    for first in 0..connections {
+        let in_turn = (first..).step_by(connections);
+        senders.spawn(send(address.to_owned(), requests.clone(), in_turn, until));
     }
     Latencies::new(senders.join_all().await.into_iter().flatten().collect())
 }
 
-async fn send(address: String, request: Vec<u8>, until: Instant) -> Vec<Duration> {
+async fn send(
+    address: String,
+    requests: Arc<[Vec<u8>]>,
+    in_turn: impl Iterator<Item = usize>,
+    until: Instant,
+) -> Vec<Duration> {
     let mut connection = Connection::open(&address).await;
     let mut latencies = Vec::new();
-    while Instant::now() < until {
-        latencies.push(connection.exchange(&request).await);
+    for number in in_turn {
+        if Instant::now() >= until {
+            break;
+        }
+        latencies.push(connection.exchange(&requests[number % requests.len()]).await);
     }
     latencies
 }

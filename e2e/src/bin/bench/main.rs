@@ -14,6 +14,7 @@ mod clashes;
 mod cost;
 mod end_to_end;
 mod figures;
+mod growth;
 mod http;
 mod open_loop;
 mod outbox;
@@ -21,21 +22,23 @@ mod projector;
 mod reader;
 mod reads;
 mod relay;
+mod stored;
 mod upsert;
 mod verify;
 
 use e2e::Servers;
 use figures::Figures;
 
-const USAGE: &str = "bench [api|reads|relay|projector|million|verify|latency]…   (BENCH_RUNS=3, \
+const USAGE: &str = "bench [api|reads|relay|projector|latency|growth|million|verify]…   (BENCH_RUNS=3, \
                      BENCH_SECONDS=4, BENCH_JSON=FILE; api, reads, latency: BENCH_ONLY=part of \
-                     the names of the rows wanted; relay: BENCH_BACKLOG=200000 events, BENCH_GROWTH=10)";
+                     the names of the rows wanted; relay: BENCH_BACKLOG=200000 events; relay, growth: \
+                     BENCH_GROWTH=10)";
 
 #[tokio::main]
 async fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let sections = if wanted.is_empty() {
-        ["api", "reads", "relay", "projector", "latency"].map(str::to_owned).to_vec()
+        ["api", "reads", "relay", "projector", "latency", "growth"].map(str::to_owned).to_vec()
     } else {
         wanted
     };
@@ -48,6 +51,7 @@ async fn main() {
             "reads" => reads::measure(&servers, &settings, &mut figures).await,
             "relay" => relay::measure(&servers, &settings, &mut figures).await,
             "projector" => projector::measure(&servers, &settings, &mut figures).await,
+            "growth" => growth::measure(&servers, &settings, &mut figures).await,
             "latency" => end_to_end::measure(&servers, &settings, &mut figures).await,
             "million" => projector::measure_a_million(&servers, &mut figures).await,
             "verify" => verify::measure(&servers, &mut figures).await,
@@ -67,7 +71,7 @@ pub struct Settings {
     pub seconds: u64,
     /// Events that wait when the relay starts.
     pub backlog: usize,
-    /// How many times the backlog the outbox holds in the end.
+    /// How many times the first size what is stored comes to in the end.
     pub growth: usize,
     only: String,
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use e2e::{Pipeline, Rows, sample};
 use mysql_async::prelude::Queryable;
+use shared::Id;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
@@ -45,7 +46,7 @@ struct Awaited {
 }
 
 pub async fn write_and_watch(pipeline: &Pipeline, rate: u64, seconds: u64) -> Latencies {
-    let user = new_user(pipeline, "bench@example.com").await;
+    let user = new_user(pipeline, &format!("{}@example.com", Id::new())).await;
     warm_up(pipeline, &user).await;
     let writes = rate * seconds;
     let (written, awaited) = mpsc::channel(10_000);

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use e2e::{ApiAlone, Servers, sample};
-use serde_json::Value;
 
 use crate::cost::Cost;
 use crate::figures::Figures;
@@ -12,26 +11,51 @@ use crate::{Settings, bare, http};
 const CONNECTIONS: usize = 32;
 const PRODUCTS: usize = 60;
 
+struct Read {
+    what: &'static str,
+    paths: Vec<String>,
+    /// In each answer.
+    documents: usize,
+}
+
 pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figures) {
-    let time = Duration::from_secs(settings.seconds);
     let api = ApiAlone::start(servers, &[("RUST_LOG", "warn")]).await;
-    let product = fill(&api).await;
-    let url = servers.setting("MONGODB_URL");
-    let requests = [
-        ("GET /products/{id}", format!("/products/{product}"), 1),
-        ("GET /products?limit=20", "/products?limit=20".to_owned(), 20),
+    let products = fill(&api).await;
+    let by_id = products.iter().map(|id| format!("/products/{id}")).collect();
+    let page = vec!["/products?limit=20".to_owned()];
+    let reads = [
+        Read { what: "GET /products/{id}", paths: by_id, documents: 1 },
+        Read { what: "GET /products?limit=20", paths: page, documents: 20 },
     ];
-    for (name, path, documents) in requests {
+    for run in 1..=settings.runs {
+        println!("reads: run {run} of {}", settings.runs);
+        for read in &reads {
+            read.measure(servers, &api, settings, figures).await;
+        }
+    }
+}
+
+impl Read {
+    async fn measure(
+        &self,
+        servers: &Servers,
+        api: &ApiAlone,
+        settings: &Settings,
+        figures: &mut Figures,
+    ) {
+        let Self { what, paths, documents } = self;
+        let time = Duration::from_secs(settings.seconds);
         let against = format!("bare driver x{CONNECTIONS}, find of {documents}");
         if settings.wants(&against) {
-            let rate = bare::finds(url, api.database(), CONNECTIONS, documents, time).await;
+            let url = servers.setting("MONGODB_URL");
+            let rate = bare::finds(url, api.database(), CONNECTIONS, *documents, time).await;
             figures.add(&against, "/s", None, rate);
         }
-        let name = format!("{name} x{CONNECTIONS}");
+        let name = format!("{what} x{CONNECTIONS}");
         if settings.wants(&name) {
-            let request = http::get(&path);
-            let cost = Cost::begin(servers, &api);
-            let latencies = http::drive(&api.address(), request, CONNECTIONS, time).await;
+            let requests: Vec<_> = paths.iter().map(|path| http::get(path)).collect();
+            let cost = Cost::begin(servers, api);
+            let latencies = http::drive(&api.address(), requests, CONNECTIONS, time).await;
             let rate = latencies.count() as f64 / time.as_secs_f64();
             figures.add(&name, "/s", Some(&against), rate);
             figures.add(&format!("{name}: p99"), "ms", None, latencies.percentile(99));
@@ -40,14 +64,14 @@ pub async fn measure(servers: &Servers, settings: &Settings, figures: &mut Figur
     }
 }
 
-/// Published products; returns the id of one.
-async fn fill(api: &ApiAlone) -> String {
+/// Published products: their ids.
+async fn fill(api: &ApiAlone) -> Vec<String> {
     let client = api.client();
-    let id = |document: &Value| document["id"].as_str().expect("an id").to_owned();
-    let supplier = id(&client.create("/suppliers", "", &sample::supplier("r@example.com")).await);
-    let mut last = String::new();
+    let supplier = client.create("/suppliers", "", &sample::supplier("r@example.com")).await;
+    let supplier = supplier["id"].as_str().expect("an id");
+    let mut products = Vec::new();
     for _ in 0..PRODUCTS {
-        last = client.publish_product(&supplier).await;
+        products.push(client.publish_product(supplier).await);
     }
-    last
+    products
 }
