@@ -1,5 +1,6 @@
 //! How many records lie in a topic, and how many of them a group has still to read.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -119,19 +120,23 @@ impl Offsets {
             assignment.add_partition_offset(&range.topic, range.partition, from)?;
         }
         self.consumer.assign(&assignment)?;
-        let records = self.drain(assignment.count());
+        let partitions = assignment.elements().iter().map(|element| element.partition()).collect();
+        let records = self.drain(partitions);
         self.consumer.unassign()?;
         records
     }
 
-    fn drain(&self, partitions: usize) -> KafkaResult<Option<u64>> {
+    fn drain(&self, mut unread: BTreeSet<i32>) -> KafkaResult<Option<u64>> {
         let deadline = Instant::now() + READING;
-        let (mut records, mut ended) = (0, 0);
-        while ended < partitions {
+        let mut records = 0;
+        while !unread.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.consumer.poll(left) {
                 Some(Ok(_)) => records += 1,
-                Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+                // Said again and again where others write meanwhile.
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    unread.remove(&partition);
+                }
                 Some(Err(error)) => return Err(error),
                 None => return Ok(None),
             }

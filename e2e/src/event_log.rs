@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -95,25 +95,38 @@ pub fn each_record(
         .set("enable.partition.eof", "true")
         .create()
         .expect("a consumer");
-    let mut assignment = TopicPartitionList::new();
     for topic in topics {
         let topic = format!("{}{topic}", environment["KAFKA_TOPIC_PREFIX"]);
-        let metadata = consumer.fetch_metadata(Some(&topic), TIMEOUT).expect("metadata");
-        for partition in metadata.topics()[0].partitions() {
-            let added = assignment.add_partition_offset(&topic, partition.id(), Offset::Beginning);
-            added.expect("a valid offset");
-        }
+        each_record_of(&consumer, &topic, &mut take);
+    }
+}
+
+fn each_record_of(
+    consumer: &BaseConsumer,
+    topic: &str,
+    take: &mut impl FnMut(&BorrowedMessage<'_>),
+) {
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).expect("metadata");
+    let partitions = metadata.topics()[0].partitions().iter();
+    let mut unread: BTreeSet<i32> = partitions.map(|partition| partition.id()).collect();
+    let mut assignment = TopicPartitionList::new();
+    for partition in &unread {
+        let added = assignment.add_partition_offset(topic, *partition, Offset::Beginning);
+        added.expect("a valid offset");
     }
     consumer.assign(&assignment).expect("the partitions can be assigned");
-    let mut unfinished = assignment.count();
-    while unfinished > 0 {
+    while !unread.is_empty() {
         match consumer.poll(TIMEOUT).expect("the brokers answer") {
             Ok(message) => take(&message),
-            // The last stable offset: what lies beyond is in an open transaction.
-            Err(KafkaError::PartitionEOF(_)) => unfinished -= 1,
+            // The last stable offset: what lies beyond is in an open transaction. Said again
+            // and again where others write meanwhile.
+            Err(KafkaError::PartitionEOF(partition)) => {
+                unread.remove(&partition);
+            }
             Err(error) => panic!("reading the topics: {error}"),
         }
     }
+    consumer.unassign().expect("it lets go of them");
 }
 
 fn event(message: &impl Message) -> Event {

@@ -1,5 +1,6 @@
 //! Reads topics up to what is committed in them now.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -38,13 +39,14 @@ pub fn read_to_end<E: From<NotRead>>(
     stop: &Shutdown,
     mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut unfinished = from.count();
-    if unfinished == 0 {
+    let mut unread: BTreeSet<i32> =
+        from.elements().iter().map(|element| element.partition()).collect();
+    if unread.is_empty() {
         return Ok(());
     }
     consumer.assign(from).map_err(NotRead::from)?;
     let mut deadline = Instant::now() + PATIENCE;
-    while unfinished > 0 {
+    while !unread.is_empty() {
         if stop.is_cancelled() {
             return Err(NotRead::Stopped.into());
         }
@@ -54,8 +56,11 @@ pub fn read_to_end<E: From<NotRead>>(
             }
             None => continue,
             Some(Ok(record)) => each(&record)?,
-            // Said once per partition, when all that is committed there has been read.
-            Some(Err(KafkaError::PartitionEOF(_))) => unfinished -= 1,
+            // Said whenever all that is committed there has been read: again and again where
+            // others write meanwhile.
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                unread.remove(&partition);
+            }
             Some(Err(error)) => return Err(NotRead::from(error).into()),
         }
         deadline = Instant::now() + PATIENCE;

@@ -1,5 +1,6 @@
 //! The record of an event, found by reading.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use projector::dead_letter::DeadLetter;
@@ -143,11 +144,12 @@ fn search(
             assignment.add_partition_offset(element.topic(), element.partition(), offset)?;
         }
     }
-    let mut unfinished = assignment.count();
+    let mut unread: BTreeSet<i32> =
+        assignment.elements().iter().map(|element| element.partition()).collect();
     consumer.assign(&assignment)?;
     let mut deadline = Instant::now() + STUCK;
     let mut found = None;
-    while unfinished > 0 && found.is_none() {
+    while !unread.is_empty() && found.is_none() {
         match consumer.poll(Duration::from_millis(100)) {
             None if Instant::now() > deadline => {
                 let topic = assignment.elements().first().map(|it| it.topic().to_owned());
@@ -157,8 +159,10 @@ fn search(
             Some(Ok(message)) => {
                 found = is(&message, id).then(|| read(&message, settings)).flatten();
             }
-            // Said once per partition.
-            Some(Err(KafkaError::PartitionEOF(_))) => unfinished -= 1,
+            // Said again and again where others write meanwhile.
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                unread.remove(&partition);
+            }
             Some(Err(error)) => return Err(error.into()),
         }
         deadline = Instant::now() + STUCK;

@@ -1,6 +1,6 @@
 //! An independent reader of the topics, as strict as a consumer can be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -8,9 +8,10 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use relay::checkpoint::Progress;
 use shared::event::Domain;
 
 use crate::fixture::{PATIENCE, Pipeline};
@@ -74,12 +75,31 @@ pub fn read_all(kafka: &str, prefix: &str, deadline: Instant) -> Vec<Seen> {
     let mut seen = Vec::new();
     for domain in Domain::ALL {
         let topic = format!("{prefix}{}", domain.topic());
-        read_topic(&consumer, &topic, deadline, &mut seen);
+        read_topic(&consumer, &topic, deadline, |record| seen.push(see(record)));
     }
     seen
 }
 
-fn read_topic(consumer: &BaseConsumer, topic: &str, deadline: Instant, seen: &mut Vec<Seen>) {
+fn see(record: &BorrowedMessage<'_>) -> Seen {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let headers = record.headers().unwrap().iter();
+    Seen {
+        topic: domain(record.topic()),
+        key: text(record.key().unwrap()),
+        value: text(record.payload().unwrap()),
+        headers: headers
+            .map(|header| (header.key.to_owned(), text(header.value.unwrap())))
+            .collect(),
+    }
+}
+
+/// To the end of each partition, or until the deadline.
+fn read_topic(
+    consumer: &BaseConsumer,
+    topic: &str,
+    deadline: Instant,
+    mut each: impl FnMut(&BorrowedMessage<'_>),
+) {
     let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).unwrap();
     let partitions = metadata.topics()[0].partitions().len();
     let mut assignment = TopicPartitionList::new();
@@ -88,24 +108,15 @@ fn read_topic(consumer: &BaseConsumer, topic: &str, deadline: Instant, seen: &mu
         assignment.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&assignment).unwrap();
-    let mut unfinished = partitions;
-    while unfinished > 0 && Instant::now() < deadline {
+    let mut unread: BTreeSet<i32> = assignment.elements().iter().map(|it| it.partition()).collect();
+    while !unread.is_empty() && Instant::now() < deadline {
         match consumer.poll(Duration::from_millis(100)) {
             None => {}
-            Some(Err(KafkaError::PartitionEOF(_))) => unfinished -= 1,
-            Some(Err(error)) => panic!("{topic}: {error}"),
-            Some(Ok(record)) => {
-                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-                let headers = record.headers().unwrap().iter();
-                seen.push(Seen {
-                    topic: domain(topic),
-                    key: text(record.key().unwrap()),
-                    value: text(record.payload().unwrap()),
-                    headers: headers
-                        .map(|header| (header.key.to_owned(), text(header.value.unwrap())))
-                        .collect(),
-                });
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                unread.remove(&partition);
             }
+            Some(Err(error)) => panic!("{topic}: {error}"),
+            Some(Ok(record)) => each(&record),
         }
     }
     consumer.unassign().unwrap();
@@ -117,26 +128,13 @@ pub async fn places(pipeline: &Pipeline) -> Vec<(String, i32, i64, String)> {
     let topics = Domain::ALL.map(|domain| pipeline.topic(domain.topic()));
     let reading = tokio::task::spawn_blocking(move || {
         let consumer = consumer(&kafka);
-        let mut assignment = TopicPartitionList::new();
-        for topic in &topics {
-            assignment.add_partition_range(topic, 0, 2);
-        }
-        assignment.set_all_offsets(Offset::Beginning).unwrap();
-        consumer.assign(&assignment).unwrap();
-        let (mut places, mut unfinished) = (Vec::new(), assignment.count());
         let deadline = Instant::now() + PATIENCE;
-        while unfinished > 0 {
-            assert!(Instant::now() < deadline, "{unfinished} partitions were not read");
-            match consumer.poll(Duration::from_millis(100)) {
-                None => {}
-                Some(Err(KafkaError::PartitionEOF(_))) => unfinished -= 1,
-                Some(Err(error)) => panic!("{error}"),
-                Some(Ok(record)) => {
-                    let key = String::from_utf8(record.key().unwrap().to_vec()).unwrap();
-                    let place = (record.topic().to_owned(), record.partition(), record.offset());
-                    places.push((place.0, place.1, place.2, key));
-                }
-            }
+        let mut places = Vec::new();
+        for topic in &topics {
+            read_topic(&consumer, topic, deadline, |record| {
+                let key = String::from_utf8(record.key().unwrap().to_vec()).unwrap();
+                places.push((topic.clone(), record.partition(), record.offset(), key));
+            });
         }
         places
     });
@@ -249,6 +247,21 @@ pub async fn newest_checkpoint(kafka: &str, topic: &str) -> relay::checkpoint::C
         }
     });
     reading.await.unwrap()
+}
+
+/// Adds the first shard's newest checkpoint once more, with a token that MongoDB takes for
+/// none.
+pub async fn break_checkpoint(pipeline: &Pipeline) {
+    let topic = pipeline.topic("outbox-relay-checkpoint");
+    let mut checkpoint = newest_checkpoint(&pipeline.kafka, &topic).await;
+    let Progress::At(position) = &mut checkpoint.progress else {
+        panic!("{checkpoint:?}");
+    };
+    let data = position.token.get_str("_data").unwrap();
+    let broken = format!("{}FFFFFFFF", &data[..18]);
+    position.token.insert("_data", broken);
+    let value = checkpoint.encode().unwrap();
+    produce(&pipeline.kafka, &topic, &checkpoint.shard, &value).await;
 }
 
 pub async fn produce(kafka: &str, topic: &str, key: &str, value: &[u8]) {

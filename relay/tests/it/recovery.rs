@@ -1,4 +1,3 @@
-use relay::checkpoint::Progress;
 use shared::outbox::OutboxRecord;
 
 use crate::fixture::{Pipeline, assert_exactly_once, history, until};
@@ -126,17 +125,7 @@ async fn an_invalid_token_is_swept_over() {
     pipeline.await_events(written.len()).await;
     running.stop().await;
 
-    let topic = pipeline.topic("outbox-relay-checkpoint");
-    let mut checkpoint = reader::newest_checkpoint(&pipeline.kafka, &topic).await;
-    let Progress::At(position) = &mut checkpoint.progress else {
-        panic!("{checkpoint:?}");
-    };
-    let data = position.token.get_str("_data").unwrap();
-    let broken = format!("{}FFFFFFFF", &data[..18]);
-    position.token.insert("_data", broken);
-    reader::produce(&pipeline.kafka, &topic, &checkpoint.shard, &checkpoint.encode().unwrap())
-        .await;
-
+    reader::break_checkpoint(&pipeline).await;
     let while_down = history(50, 2);
     pipeline.write(&while_down).await;
     written.extend(while_down);

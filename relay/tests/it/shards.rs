@@ -1,7 +1,12 @@
 use std::time::Duration;
 
-use crate::fixture::{Pipeline, assert_exactly_once, history, until};
+use shared::event::partition_of;
+use shared::outbox::OutboxRecord;
+use shared::{Id, Shard};
+
+use crate::fixture::{Pipeline, assert_exactly_once, history, record, until};
 use crate::process::Process;
+use crate::reader;
 
 fn launch(pipeline: &Pipeline, shards: &[&str]) -> Vec<Process> {
     shards.iter().map(|shard| pipeline.launch_shard(shard)).collect()
@@ -69,4 +74,59 @@ async fn shards_publish_each_event_once_and_their_number_changes_safely() {
     assert_eq!(one.metric(swept).await, Some(0.0), "it went on, and did not sweep");
     one.kill();
     pipeline.drop().await;
+}
+
+/// A shard that has lost its place reads back what the topics hold. The partitions differ in
+/// size, and in one that is soon read another shard goes on publishing: its end comes again
+/// and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_sweeps_while_another_one_publishes() {
+    const HELD: i64 = 30_000;
+    let pipeline = Pipeline::new("uneven").await;
+    let (large, small) = neighbours();
+    let mut written: Vec<_> = (1..=HELD).map(|version| record(large, version)).collect();
+    pipeline.write(&written).await;
+    let mut two = launch(&pipeline, &["0/2", "1/2"]);
+    pipeline.await_events(written.len()).await;
+    two.remove(0).kill();
+    reader::break_checkpoint(&pipeline).await;
+
+    let sweeping = pipeline.launch_shard("0/2");
+    let mut version = 0;
+    until("the swept shard has taken over", || {
+        version += 1;
+        let next = record(small, version);
+        written.push(next.clone());
+        write_then(&pipeline, next, || sweeping.log().contains("the change stream has taken over"))
+    })
+    .await;
+    assert_exactly_once(&pipeline.await_events(written.len()).await, &written);
+    let lost = "relay_resume_token_lost_total{reason=\"refused_token\"}";
+    assert_eq!(sweeping.metric(lost).await, Some(1.0));
+    sweeping.kill();
+    pipeline.drop().await;
+}
+
+async fn write_then(pipeline: &Pipeline, next: OutboxRecord, seen: impl Fn() -> bool) -> bool {
+    pipeline.write(&[next]).await;
+    seen()
+}
+
+/// An entity of the first shard and one of the second, of one topic, in different partitions.
+fn neighbours() -> (Id, Id) {
+    let shard = |index: u32, id: &Id| {
+        let shard: Shard = format!("{index}/2").parse().unwrap();
+        shard.owns(&id.to_string())
+    };
+    let place = |id: &Id| {
+        let partition = partition_of(&id.to_string(), 3).unwrap();
+        (record(*id, 1).event_type.domain().topic(), partition)
+    };
+    let large = std::iter::repeat_with(Id::new).find(|id| shard(0, id)).unwrap();
+    let (topic, partition) = place(&large);
+    let small = std::iter::repeat_with(Id::new).find(|id| {
+        let (its_topic, its_partition) = place(id);
+        shard(1, id) && its_topic == topic && its_partition != partition
+    });
+    (large, small.unwrap())
 }
