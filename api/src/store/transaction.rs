@@ -1,6 +1,6 @@
-//! One MongoDB transaction for any number of writes: one statement for all inserts
+//! One MongoDB transaction for any number of writes: one command for all inserts
 //! into a collection, one for all its updates, one for all its removals, one for all
-//! events.
+//! events; several where one would be too large.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::error::{PreconditionFailed, StatementFailed};
 use super::write::{Action, Operation};
 use super::{CommitError, Write};
-use mongodb::bson::{Document as Fields, RawDocumentBuf, doc};
+use mongodb::bson::raw::CStr;
+use mongodb::bson::{self, Document as Fields, RawArrayBuf, RawDocumentBuf, cstr, doc};
 use mongodb::error::{Error, Result};
 use mongodb::options::WriteConcern;
 use mongodb::{Client, ClientSession, Database};
@@ -131,12 +132,14 @@ impl Transactions {
             }
         }
         let expected = required.len();
-        let matched =
-            self.write_command(session, "update", "updates", collection, required).await?;
+        let matched = self
+            .write_command(session, cstr!("update"), cstr!("updates"), collection, required)
+            .await?;
         if matched != expected {
             return Err(Error::custom(PreconditionFailed));
         }
-        self.write_command(session, "update", "updates", collection, optional).await?;
+        self.write_command(session, cstr!("update"), cstr!("updates"), collection, optional)
+            .await?;
         Ok(())
     }
 
@@ -153,31 +156,60 @@ impl Transactions {
             })
             .collect();
         let expected = removals.len();
-        let removed =
-            self.write_command(session, "delete", "deletes", collection, removals).await?;
+        let removed = self
+            .write_command(session, cstr!("delete"), cstr!("deletes"), collection, removals)
+            .await?;
         if removed == expected { Ok(()) } else { Err(Error::custom(PreconditionFailed)) }
     }
 
-    /// An `update` or `delete` command; returns how many documents it matched.
+    /// An `update` or `delete` command, or as many as it takes; returns how many documents
+    /// they matched.
     async fn write_command(
         &self,
         session: &mut ClientSession,
-        command: &str,
-        statements_key: &str,
+        command: &CStr,
+        statements_key: &CStr,
         collection: &str,
         statements: Vec<Fields>,
     ) -> Result<usize> {
-        if statements.is_empty() {
-            return Ok(0);
+        let statements = statements.iter().map(RawDocumentBuf::try_from);
+        let mut all_matched = 0;
+        for statements in portions(statements.collect::<bson::error::Result<_>>()?) {
+            let mut wanted = RawDocumentBuf::new();
+            wanted.append(command, collection);
+            wanted.append(statements_key, RawArrayBuf::from_iter(statements));
+            wanted.append(cstr!("ordered"), true);
+            let answer = self.database.run_raw_command(wanted).session(&mut *session).await?;
+            if let Ok([failure, ..]) = answer.get_array("writeErrors").map(Vec::as_slice) {
+                return Err(Error::custom(StatementFailed::from(failure)));
+            }
+            let matched = answer.get_i32("n").unwrap_or_default();
+            all_matched += usize::try_from(matched).unwrap_or_default();
         }
-        let command = doc! { command: collection, statements_key: statements, "ordered": true };
-        let answer = self.database.run_command(command).session(session).await?;
-        if let Ok([failure, ..]) = answer.get_array("writeErrors").map(Vec::as_slice) {
-            return Err(Error::custom(StatementFailed::from(failure)));
-        }
-        let matched = answer.get_i32("n").unwrap_or_default();
-        Ok(usize::try_from(matched).unwrap_or_default())
+        Ok(all_matched)
     }
+}
+
+/// Most bytes of statements in one command, unless one alone has more: MongoDB takes 16 MiB.
+/// A supplier's many products come to more.
+const COMMAND_BYTES: usize = 12 << 20;
+
+/// In their order.
+fn portions(statements: Vec<RawDocumentBuf>) -> Vec<Vec<RawDocumentBuf>> {
+    let mut portions: Vec<Vec<RawDocumentBuf>> = Vec::new();
+    let mut bytes = 0;
+    for statement in statements {
+        let more = statement.as_bytes().len();
+        match portions.last_mut() {
+            Some(portion) if bytes + more <= COMMAND_BYTES => portion.push(statement),
+            _ => {
+                bytes = 0;
+                portions.push(vec![statement]);
+            }
+        }
+        bytes += more;
+    }
+    portions
 }
 
 /// Each collection once, in the order in which the writes first name them: a write

@@ -39,6 +39,8 @@ pub struct Write {
     pub(super) events: Vec<OutboxRecord>,
     /// Decides which writes can share a transaction.
     pub(super) resources: Vec<(Resource, Hold)>,
+    /// About what it sends to MongoDB.
+    pub(super) bytes: usize,
 }
 
 /// What a commit gave: the id of the write's first event, and its document's version.
@@ -74,6 +76,7 @@ impl Write {
             operations: Vec::new(),
             events: Vec::new(),
             resources: Vec::new(),
+            bytes: 0,
         }
     }
 
@@ -88,6 +91,7 @@ impl Write {
         if let Some((constraint, value)) = Constraint::claimed_by(D::DOMAIN.collection(), &stored) {
             self.hold(Resource::Unique(constraint, value.to_owned()), Hold::Exclusive);
         }
+        self.bytes += stored.as_bytes().len();
         self.push(D::DOMAIN, Action::Insert(stored));
         self.announce(document, event)
     }
@@ -99,7 +103,9 @@ impl Write {
         document: &D,
         event: EventType,
     ) -> Result<(), CommitError> {
-        let mut fields = Fields::try_from(raw(document)?).map_err(CommitError::internal)?;
+        let fields = raw(document)?;
+        self.bytes += fields.as_bytes().len();
+        let mut fields = Fields::try_from(fields).map_err(CommitError::internal)?;
         fields.remove("id");
         // Changes without a new version (see `link`), so what was read may be old by now.
         fields.remove("product_ids");
@@ -145,11 +151,6 @@ impl Write {
         self.hold(Resource::ProductList(product.supplier_id), Hold::Shared);
     }
 
-    /// About how many bytes it sends to MongoDB: each document is in its event, too.
-    pub(super) fn bytes(&self) -> usize {
-        2 * self.events.iter().map(|event| event.payload.len()).sum::<usize>()
-    }
-
     pub(super) fn hold(&mut self, resource: Resource, hold: Hold) {
         self.resources.push((resource, hold));
     }
@@ -170,6 +171,7 @@ impl Write {
         if record.payload.len() > MAX_PAYLOAD_BYTES {
             return Err(CommitError::TooLarge);
         }
+        self.bytes += record.payload.len();
         self.events.push(record);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What ties suppliers and products together, and what only the supplier may see.
 
+use mongodb::bson::{doc, oid::ObjectId};
 use serde_json::{Value, json};
 
 use crate::call::id;
@@ -41,6 +42,36 @@ async fn deleting_a_supplier_takes_its_live_products_along() {
     assert_eq!(api.database.stored("suppliers", id(&supplier)).await, None);
     let list = api.get("/products").await.is(200).json();
     assert_eq!(list, json!([foreign]), "the other supplier keeps its product");
+}
+
+/// More bytes than one command of MongoDB's takes.
+#[tokio::test]
+async fn a_supplier_of_many_large_products_goes_with_all_of_them() {
+    const PRODUCTS: usize = 400;
+    let api = Api::start().await;
+    let supplier = api.supplier().await;
+    let draft = api.draft(&supplier).await;
+    let mut template = api.database.stored("products", id(&draft)).await.unwrap();
+    template.insert("short_description", "x".repeat(45_000));
+    let copies: Vec<_> = (1..PRODUCTS)
+        .map(|_| {
+            let mut copy = template.clone();
+            copy.insert("_id", ObjectId::new());
+            copy
+        })
+        .collect();
+    let ids: Vec<_> = copies.iter().map(|copy| copy.get_object_id("_id").unwrap()).collect();
+    let link = doc! { "$push": { "product_ids": { "$each": ids } } };
+    let products = api.database.collection("products");
+    products.insert_many(copies).await.unwrap();
+    let suppliers = api.database.collection("suppliers");
+    suppliers.update_one(doc! {}, link).await.unwrap();
+    let before = api.database.events().await.len();
+
+    api.delete(format!("/suppliers/{}", id(&supplier))).await.is(204);
+    assert_eq!(api.database.events().await.len(), before + 1 + PRODUCTS);
+    let live = products.count_documents(doc! { "status": { "$ne": "deleted" } }).await.unwrap();
+    assert_eq!(live, 0);
 }
 
 /// The list follows the products silently: no event, no version, no new updated_at.

@@ -97,7 +97,7 @@ impl Queue {
     /// transaction would have failed with.
     pub async fn commit(&self, write: Arc<Write>) -> Outcome {
         let deadline = Instant::now() + self.time;
-        let bytes = write.bytes();
+        let bytes = write.bytes;
         let wanted = u32::try_from(bytes.min(self.room_bytes)).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(wanted);
         let room = room.map_err(|_| CommitError::Overloaded)?;
