@@ -11,7 +11,7 @@ WITH_TEST_SERVERS := deploy/local/with-test-servers
 # One profile and one feature set everywhere, or cargo builds everything again.
 CARGO := cargo --locked
 
-# make chaos SECONDS=600 SEED=7 CLIENTS=8; without a SEED another one each time.
+# make chaos SECONDS=600 SEED=7 CLIENTS=8 SHARDS=2; without a SEED another one each time.
 SECONDS := 120
 
 .PHONY: help demo up down wipe build test fuzz lint chaos chaos-relay image sbom bench
@@ -71,7 +71,7 @@ chaos: toolchain ## seeded faults under load, and a checker that counts what the
 	@deploy/local/stack fetch mongodb kafka mysql
 	@$(CARGO) build --workspace
 	@TEST_STACK_DIR=.stack/chaos FRESH=1 STOP_AFTER=1 \
-	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) CHAOS_CLIENTS=$(CLIENTS) \
+	CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) CHAOS_CLIENTS=$(CLIENTS) CHAOS_SHARDS=$(SHARDS) \
 	$(WITH_TEST_SERVERS) target/debug/chaos
 
 chaos-relay: toolchain ## the relay's proofs that take minutes: a rolled oplog, a frozen broker, a backlog

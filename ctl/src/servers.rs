@@ -8,7 +8,6 @@ use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
 use mysql_async::{OptsBuilder, Pool};
 use rdkafka::ClientConfig;
-use relay::properties::Properties;
 use shared::process::{KafkaSettings, MongoSettings, MysqlSettings};
 
 pub const PATIENCE: Duration = Duration::from_secs(3);
@@ -43,9 +42,8 @@ pub fn kafka(settings: &KafkaSettings) -> ClientConfig {
     config
         .set("bootstrap.servers", &settings.kafka_bootstrap_servers)
         .set("client.id", format!("{}-outboxctl", settings.kafka_client_id));
-    match Properties::from_variables(std::env::vars()) {
-        Ok(properties) => properties.apply_transport(&mut config),
-        Err(error) => tracing::warn!(%error, "Kafka's settings are left out"),
+    for (property, value) in settings.kafka_transport.iter() {
+        config.set(property, value);
     }
     config
 }

@@ -156,7 +156,7 @@ pub(crate) fn logs(unique: &str) -> PathBuf {
 /// A port that nobody listens on at the moment, and that this process gives nobody else.
 /// Below those that the kernel takes for outgoing connections (32768 and up): of these,
 /// one may be gone before the process that it was meant for has started.
-pub(crate) fn free() -> SocketAddr {
+pub fn free() -> SocketAddr {
     static GIVEN: AtomicU16 = AtomicU16::new(0);
     let first = std::process::id() % 10_000;
     loop {

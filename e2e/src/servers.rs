@@ -16,6 +16,17 @@ pub struct Servers {
     settings: BTreeMap<String, String>,
 }
 
+/// A way to Kafka, beside the one that it has anyway.
+#[derive(Debug, Clone, Copy)]
+pub struct Listener {
+    pub name: &'static str,
+    pub address: SocketAddr,
+    /// Where it tells clients that it is.
+    pub advertised: SocketAddr,
+    /// As in `SASL_PLAINTEXT`.
+    pub protocol: &'static str,
+}
+
 impl Servers {
     /// The set that all tests share: none of them may stop it. `make chaos` has it alone.
     ///
@@ -51,33 +62,32 @@ impl Servers {
         run_stack(&self.stack_dir, &[command, server], &[]).await;
     }
 
-    /// Restarts Kafka with further listeners: a name, the address at which it listens, and
-    /// the one at which it tells clients that it does. They stay when it is restarted again.
+    /// Restarts Kafka with further listeners, and what else they need in its properties. They
+    /// stay when it is restarted again.
     ///
     /// # Panics
     /// Where it does not start.
-    pub async fn restart_kafka_with_listeners(&self, further: &[(&str, SocketAddr, SocketAddr)]) {
+    pub async fn restart_kafka_with(&self, further: &[Listener], properties: &str) {
         // Not for clients, so not in the env file.
         let controller = &read_variables(&self.stack_dir.join("settings"))["KAFKA_CONTROLLER_PORT"];
         let own = self.setting("KAFKA_BOOTSTRAP_SERVERS");
         let mut listeners = format!("PLAINTEXT://{own},CONTROLLER://127.0.0.1:{controller}");
         let mut advertised = format!("PLAINTEXT://{own}");
         let mut protocols = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned();
-        for (name, far, near) in further {
-            listeners += &format!(",{name}://{far}");
-            advertised += &format!(",{name}://{near}");
-            protocols += &format!(",{name}:PLAINTEXT");
+        for Listener { name, address, advertised: given, protocol } in further {
+            listeners += &format!(",{name}://{address}");
+            advertised += &format!(",{name}://{given}");
+            protocols += &format!(",{name}:{protocol}");
         }
-        let properties = self.stack_dir.join("listeners.properties");
         let text = format!(
             "listeners={listeners}\nadvertised.listeners={advertised}\n\
-             listener.security.protocol.map={protocols}\n"
+             listener.security.protocol.map={protocols}\n{properties}"
         );
-        std::fs::write(&properties, text).expect("the set's folder can be written");
-        let properties = properties.to_str().expect("a path in UTF-8");
+        let file = self.stack_dir.join("listeners.properties");
+        std::fs::write(&file, text).expect("the set's folder can be written");
+        let file = file.to_str().expect("a path in UTF-8");
         self.control("stop", "kafka").await;
-        let settings = [("KAFKA_PROPERTIES", properties)];
-        run_stack(&self.stack_dir, &["start", "kafka"], &settings).await;
+        run_stack(&self.stack_dir, &["start", "kafka"], &[("KAFKA_PROPERTIES", file)]).await;
     }
 
     /// SIGSTOP: it keeps its connections and answers nothing.

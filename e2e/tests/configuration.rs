@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// The processes that have a chapter in the document.
-const DESCRIBED: [&str; 2] = ["relay", "projector"];
+const DESCRIBED: [&str; 3] = ["api", "relay", "projector"];
 
 /// Each setting with its default.
 type Settings = BTreeMap<String, String>;

@@ -10,11 +10,12 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use shared::event::Domain;
-use shared::process::{Dependency, KafkaSettings};
+use shared::process::Dependency;
 use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::group::Group;
+use crate::kafka::client;
 use crate::lag::Lag;
 use crate::record::{Partition, Record};
 
@@ -192,11 +193,8 @@ impl Source {
 }
 
 fn properties(config: &Config) -> ClientConfig {
-    let KafkaSettings { kafka_bootstrap_servers, kafka_client_id, .. } = &config.kafka;
-    let mut properties = ClientConfig::new();
+    let mut properties = client(&config.kafka);
     properties
-        .set("bootstrap.servers", kafka_bootstrap_servers)
-        .set("client.id", kafka_client_id)
         .set("group.id", &config.group.kafka_group_id)
         .set("session.timeout.ms", config.kafka_session_timeout_ms.to_string())
         .set("heartbeat.interval.ms", (config.kafka_session_timeout_ms / 3).to_string())
@@ -214,7 +212,6 @@ fn properties(config: &Config) -> ClientConfig {
         // The relay creates the topics; we notice within a second.
         .set("allow.auto.create.topics", "false")
         .set("topic.metadata.refresh.interval.ms", "1000")
-        .set("reconnect.backoff.max.ms", "1000")
         // No fetch may wait in the kernel until the request before it is acknowledged.
         .set("socket.nagle.disable", "true")
         // What librdkafka may hold beside our own batches, and no pause once it is full.

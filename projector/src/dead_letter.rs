@@ -15,6 +15,7 @@ use shared::Timestamp;
 use shared::process::KafkaSettings;
 use tokio::sync::OnceCell;
 
+use crate::kafka::client;
 use crate::poison::Poison;
 use crate::quiet::Quiet;
 use crate::record::{Record, RecordHeaders, headers_of};
@@ -227,13 +228,4 @@ pub fn redrive_producer(kafka: &KafkaSettings) -> KafkaResult<FutureProducer> {
         .set("enable.idempotence", "true")
         .set("message.max.bytes", MAX_MESSAGE_BYTES)
         .create()
-}
-
-fn client(kafka: &KafkaSettings) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", &kafka.kafka_bootstrap_servers)
-        .set("client.id", &kafka.kafka_client_id)
-        .set("reconnect.backoff.max.ms", "1000");
-    config
 }

@@ -23,6 +23,7 @@ pub mod database;
 pub mod dead_letter;
 pub mod decode;
 mod group;
+mod kafka;
 pub mod lag;
 mod look;
 pub mod metrics;

@@ -160,6 +160,7 @@ impl Pipeline {
                     self.source.commit_now();
                 }
                 _ = tick.tick() => {
+                    self.forget_revoked();
                     self.source.refresh_commits();
                     if is_full && full_since.elapsed() >= self.limits.full_for {
                         // Settling takes long. From here on we poll without receiving, so

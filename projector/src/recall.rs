@@ -9,6 +9,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use shared::process::KafkaSettings;
 
 use crate::batch::Position;
+use crate::kafka::client;
 use crate::quiet::Quiet;
 use crate::record::{Partition, Record};
 
@@ -27,10 +28,8 @@ pub(crate) struct Recall {
 
 impl Recall {
     pub(crate) fn new(kafka: &KafkaSettings) -> Self {
-        let mut properties = ClientConfig::new();
+        let mut properties = client(kafka);
         properties
-            .set("bootstrap.servers", &kafka.kafka_bootstrap_servers)
-            .set("client.id", &kafka.kafka_client_id)
             // The library wants one. Nothing is committed, and nobody joins it.
             .set("group.id", "projector-recall")
             .set("isolation.level", "read_committed")

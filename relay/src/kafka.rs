@@ -24,7 +24,9 @@ pub fn client_config(relay: &Config) -> ClientConfig {
         // the kernel until the one before it is acknowledged.
         .set("socket.nagle.disable", "true")
         .set("socket.keepalive.enable", "true");
-    relay.kafka_properties.apply_transport(&mut config);
+    for (property, value) in settings.kafka_transport.iter() {
+        config.set(property, value);
+    }
     config
 }
 

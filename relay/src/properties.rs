@@ -1,13 +1,12 @@
-//! librdkafka's own properties, passed through from the environment: transport security
-//! and tuning. Those on which a promise rests are refused by name.
+//! librdkafka's own properties, passed through from the environment to the producer:
+//! transport security, which every client has ([`shared::process::KafkaTransport`]), and
+//! tuning. Those on which a promise rests are refused by name.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use rdkafka::config::ClientConfig;
-
-/// `KAFKA_PRODUCER_SECURITY_PROTOCOL=SASL_SSL` sets `security.protocol`.
-const PREFIX: &str = "KAFKA_PRODUCER_";
+use shared::process::property_of;
 
 /// What no setting may change, and why.
 const REFUSED: [(&str, &str); 20] = [
@@ -39,20 +38,7 @@ const REFUSED: [(&str, &str); 20] = [
     ("test.mock.num.brokers", "events would go to a cluster that does not exist"),
 ];
 
-/// How a cluster is reached: these hold for every client of the relay.
-const TRANSPORT: [&str; 9] = [
-    "security.",
-    "sasl.",
-    "ssl.",
-    "enable.ssl",
-    "enable.sasl",
-    "https.",
-    "socket.",
-    "broker.",
-    "client.",
-];
-
-/// Properties of the relay's Kafka clients. They may hold passwords, so no value is
+/// Properties of the relay's producers. They may hold passwords, so no value is
 /// ever shown.
 #[derive(Clone, Default, PartialEq)]
 pub struct Properties(BTreeMap<String, String>);
@@ -76,10 +62,9 @@ impl Properties {
     ) -> Result<Self, RefusedProperty> {
         let mut properties = BTreeMap::new();
         for (variable, value) in variables {
-            let Some(name) = variable.strip_prefix(PREFIX) else {
+            let Some(property) = property_of(&variable) else {
                 continue;
             };
-            let property = name.to_lowercase().replace('_', ".");
             if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == property) {
                 return Err(RefusedProperty::Promise { variable, property, why });
             }
@@ -91,15 +76,6 @@ impl Properties {
     pub fn apply(&self, config: &mut ClientConfig) {
         for (property, value) in &self.0 {
             config.set(property, value);
-        }
-    }
-
-    /// Only what every client needs to reach the cluster.
-    pub fn apply_transport(&self, config: &mut ClientConfig) {
-        for (property, value) in &self.0 {
-            if TRANSPORT.iter().any(|prefix| property.starts_with(prefix)) {
-                config.set(property, value);
-            }
         }
     }
 }
@@ -121,7 +97,7 @@ mod tests {
     #[test]
     fn what_keeps_a_promise_is_refused_by_name() {
         for (property, _) in REFUSED {
-            let variable = format!("{PREFIX}{}", property.to_uppercase().replace('.', "_"));
+            let variable = format!("KAFKA_PRODUCER_{}", property.to_uppercase().replace('.', "_"));
             let error = read(&variable, "x").unwrap_err().to_string();
             assert!(error.contains(&variable) && error.contains(property), "{error}");
         }
@@ -132,17 +108,8 @@ mod tests {
         let properties = read("KAFKA_PRODUCER_SASL_PASSWORD", "hunter2").unwrap();
         assert!(!format!("{properties:?}").contains("hunter2"), "{properties:?}");
         let mut config = ClientConfig::new();
-        properties.apply_transport(&mut config);
+        properties.apply(&mut config);
         assert_eq!(config.get("sasl.password"), Some("hunter2"));
         assert_eq!(read("KAFKA_GROUP_ID", "x"), Ok(Properties::default()));
-    }
-
-    #[test]
-    fn tuning_concerns_the_producer_alone() {
-        let properties = read("KAFKA_PRODUCER_BATCH_SIZE", "65536").unwrap();
-        let (mut reader, mut producer) = (ClientConfig::new(), ClientConfig::new());
-        properties.apply_transport(&mut reader);
-        properties.apply(&mut producer);
-        assert_eq!((reader.get("batch.size"), producer.get("batch.size")), (None, Some("65536")));
     }
 }

@@ -1,10 +1,8 @@
 use std::io::Write;
 
-use projector::dead_letter::{DeadLetter, TOPIC};
+use projector::dead_letter::{DeadLetter, TOPIC, redrive_producer};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::error::KafkaResult;
-use rdkafka::producer::FutureProducer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use shared::process::KafkaSettings;
 
@@ -66,14 +64,6 @@ pub async fn show(
         false => print::show(place, &letter, out)?,
     }
     Ok(())
-}
-
-/// It takes whatever a topic took.
-fn redrive_producer(kafka: &KafkaSettings) -> KafkaResult<FutureProducer> {
-    servers::kafka(kafka)
-        .set("enable.idempotence", "true")
-        .set("message.max.bytes", "16777216")
-        .create()
 }
 
 pub async fn redrive(

@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use projector::dead_letter::{DeadLetter, NotADeadLetter, TOPIC};
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::Message as _;
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use shared::process::KafkaSettings;
+use tokio::time::timeout;
 
 use crate::servers::{self, PATIENCE};
+
+/// Without any letter for so long, something is wrong with the cluster.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// Where a letter lies in the dead-letter topic: `PARTITION:OFFSET`, or `OFFSET` alone
 /// for partition 0, the only one unless somebody made the topic by hand.
@@ -66,16 +71,14 @@ impl Letters {
     }
 
     /// # Errors
-    /// Where the brokers do not answer.
+    /// Where the brokers do not answer for [`STUCK`].
     pub async fn next(&mut self) -> KafkaResult<Option<(Place, Letter)>> {
         while !self.ends.is_empty() {
-            let message = match self.consumer.recv().await {
-                Ok(message) => message,
-                // It looks for the brokers again by itself.
-                Err(KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure)) => {
-                    continue;
+            let message = match timeout(STUCK, receive(&self.consumer)).await {
+                Ok(received) => received?,
+                Err(_) => {
+                    return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown));
                 }
-                Err(error) => return Err(error),
             };
             let (partition, offset) = (message.partition(), message.offset());
             let place = Place { partition, offset };
@@ -90,6 +93,16 @@ impl Letters {
             }
         }
         Ok(None)
+    }
+}
+
+async fn receive(consumer: &StreamConsumer) -> KafkaResult<BorrowedMessage<'_>> {
+    loop {
+        match consumer.recv().await {
+            // It looks for the brokers again by itself.
+            Err(KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure)) => {}
+            received => return received,
+        }
     }
 }
 

@@ -32,7 +32,7 @@ use crate::terminal::Terminal;
 /// Fill the shop through the REST API.
 ///
 /// Users, suppliers, products with variants, orders and posts, each through its
-/// life cycle, so that all 19 event types of the API occur. The same --seed
+/// life cycle, so that the 19 event types of the original API occur. The same --seed
 /// gives the same data, except for ids and times, which the servers make, and
 /// for the e-mail addresses, which carry the run's tag: seed as often as you like.
 ///

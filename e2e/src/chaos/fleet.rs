@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use super::Relays;
 use super::fault::Link;
 use crate::pipeline::{environment, free, logs, unique};
 use crate::proxy::Proxy;
-use crate::{Client, Process, Servers};
+use crate::{Client, Listener, Process, Servers};
+
+type Environment = BTreeMap<String, String>;
 
 /// Two apis, two relays and two projectors. Any of them can be down at any time.
 pub struct Fleet {
@@ -23,13 +26,13 @@ pub struct Fleet {
     /// What the clients talk to: a proxy before each api.
     client_urls: Vec<String>,
     pub(super) proxies: BTreeMap<Link, Vec<Proxy>>,
-    environment: BTreeMap<String, String>,
+    environment: Environment,
     logs: PathBuf,
 }
 
 impl Fleet {
     /// Starts all, and waits until all are ready.
-    pub async fn start(servers: &Servers, name: &str) -> Self {
+    pub async fn start(servers: &Servers, name: &str, relays: Relays) -> Self {
         let unique = unique(name);
         let direct = environment(servers, &unique);
         let logs = logs(&unique);
@@ -54,9 +57,13 @@ impl Fleet {
             ("MYSQL_PORT", for_projector.address().port().to_string()),
             ("KAFKA_BOOTSTRAP_SERVERS", projector_to_kafka.address().to_string()),
         ]);
-        let apis = pair("api", &api, &logs);
-        let relays = pair("relay", &relay, &logs);
-        let projectors = pair("projector", &projector, &logs);
+        let shards = [with_shard(&relay, "0/2"), with_shard(&relay, "1/2")];
+        let apis = pair("api", [&api; 2], &logs);
+        let relays = match relays {
+            Relays::Standby => pair("relay", [&relay; 2], &logs),
+            Relays::Shards => pair("relay", shards.each_ref(), &logs),
+        };
+        let projectors = pair("projector", [&projector; 2], &logs);
         for process in apis.iter().chain(&relays).chain(&projectors) {
             process.wait_until_ready().await;
         }
@@ -94,7 +101,8 @@ impl Fleet {
         }
     }
 
-    /// The number of the relay that says it leads; the first where none does.
+    /// The number of the relay that says it leads: the second where both do, the first where
+    /// none does.
     pub async fn leader(&self) -> usize {
         let leads = |url: &String| {
             let metrics = reqwest::Client::new().get(format!("{url}/metrics"));
@@ -117,7 +125,7 @@ impl Fleet {
     }
 
     /// The servers themselves, without the proxies.
-    pub fn environment(&self) -> &BTreeMap<String, String> {
+    pub fn environment(&self) -> &Environment {
         &self.environment
     }
 
@@ -134,23 +142,33 @@ async fn ways_to_kafka(servers: &Servers) -> [Proxy; 2] {
     let [relay, projector] = far.map(|far| Proxy::start(far.to_string()));
     let proxies = [relay.await, projector.await];
     let near = proxies.each_ref().map(Proxy::address);
-    servers
-        .restart_kafka_with_listeners(&[("RELAY", far[0], near[0]), ("PROJECTOR", far[1], near[1])])
-        .await;
+    let way = |name, side: usize| Listener {
+        name,
+        address: far[side],
+        advertised: near[side],
+        protocol: "PLAINTEXT",
+    };
+    servers.restart_kafka_with(&[way("RELAY", 0), way("PROJECTOR", 1)], "").await;
     proxies
 }
 
-fn pair(name: &str, environment: &BTreeMap<String, String>, logs: &Path) -> Vec<Process> {
+fn with_shard(environment: &Environment, shard: &str) -> Environment {
+    let mut environment = environment.clone();
+    environment.insert("RELAY_SHARD".to_owned(), shard.to_owned());
+    environment
+}
+
+fn pair(name: &str, environments: [&Environment; 2], logs: &Path) -> Vec<Process> {
     let start = |number: usize| {
         let address: SocketAddr = free();
-        let mut environment = environment.clone();
+        let mut environment = environments[number].clone();
         environment.insert(format!("{}_ADDR", name.to_uppercase()), address.to_string());
         Process::start(name, address, environment, &logs.join(format!("{name}{number}.log")))
     };
     (0..2).map(start).collect()
 }
 
-fn mongodb_address(environment: &BTreeMap<String, String>) -> String {
+fn mongodb_address(environment: &Environment) -> String {
     let url = environment["MONGODB_URL"].trim_start_matches("mongodb://");
     url.split('/').next().unwrap_or_default().to_owned()
 }

@@ -35,6 +35,16 @@ pub struct Settings {
     pub seconds: u64,
     /// Each of them asks one thing after another.
     pub clients: u64,
+    pub relays: Relays,
+}
+
+/// What the two relays are to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relays {
+    /// One leads, the other stands by.
+    Standby,
+    /// Each publishes its half of the outbox. Then "the standby relay" is the first half's.
+    Shards,
 }
 
 /// For a write to arrive where nothing is broken, and for the rows to equal the
@@ -43,7 +53,7 @@ const DRAIN: Duration = Duration::from_secs(120);
 
 /// Runs it, telling each fault as it is done, and checks.
 pub async fn run(servers: &Servers, settings: Settings, tell: impl Fn(&str)) -> Report {
-    let fleet = Fleet::start(servers, "chaos").await;
+    let fleet = Fleet::start(servers, "chaos", settings.relays).await;
     let ledger = Arc::new(Ledger::create(fleet.logs().join("acknowledged.jsonl")));
     tell(&format!("logs and ledger in {}", fleet.logs().display()));
     let rows = Rows::new(fleet.environment());

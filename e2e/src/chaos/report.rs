@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::Settings;
 use super::check::{Breach, Findings};
 use super::fault::Incident;
 use super::ledger::{Acknowledged, How};
 use super::load::Written;
+use super::{Relays, Settings};
 
 /// An incident that was done and undone.
 pub struct Suffered {
@@ -134,14 +134,18 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { seed, seconds, .. } = self.settings;
+        let Settings { seed, seconds, relays, .. } = self.settings;
         self.faults(f)?;
         writeln!(f)?;
         self.writes(f)?;
         writeln!(f)?;
         self.promises(f)?;
         let verdict = if self.is_clean() { "kept" } else { "BROKEN" };
-        writeln!(f, "\nevery promise {verdict}; again: make chaos SEED={seed} SECONDS={seconds}")
+        let shards = if relays == Relays::Shards { " SHARDS=2" } else { "" };
+        writeln!(
+            f,
+            "\nevery promise {verdict}; again: make chaos SEED={seed} SECONDS={seconds}{shards}"
+        )
     }
 }
 

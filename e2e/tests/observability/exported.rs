@@ -4,17 +4,31 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use e2e::{Pipeline, Process, Servers, eventually};
+use e2e::{Pipeline, Servers, binary, eventually, free};
+use tokio::process::{Child, Command};
 
 use crate::project::{files, metrics_in, rules, text};
 
 /// The names of what a process exports, its `process_` metrics left out.
-async fn exported(process: &Process) -> BTreeSet<String> {
-    let answer = reqwest::get(format!("{}/metrics", process.url())).await.unwrap();
+async fn exported(url: &str) -> BTreeSet<String> {
+    let Ok(answer) = reqwest::get(format!("{url}/metrics")).await else {
+        return BTreeSet::new();
+    };
     let text = answer.text().await.unwrap();
     let described = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let names = described.filter_map(|line| line.split(' ').next()).map(str::to_owned);
     names.filter(|name| !name.starts_with("process_")).collect()
+}
+
+/// `outboxctl verify --watch`, and where it serves its metrics.
+fn watch(pipeline: &Pipeline) -> (Child, String) {
+    let address = free().to_string();
+    let watch = Command::new(binary("outboxctl"))
+        .args(["verify", "--watch", "--every", "1", "--addr", &address])
+        .envs(pipeline.environment())
+        .kill_on_drop(true)
+        .spawn();
+    (watch.unwrap(), format!("http://{address}"))
 }
 
 /// The rows of the tables under "Metrics" in docs/operations.md.
@@ -43,18 +57,22 @@ async fn what_is_watched_and_written_about_is_what_is_exported() {
     pipeline.client().create("/users", "", &user).await;
     pipeline.verify(Duration::from_secs(60)).await;
 
+    let (watch, watch_url) = watch(&pipeline);
+    let Pipeline { api, relay, projector, .. } = &pipeline;
+    let urls = [api.url(), relay.url(), projector.url(), watch_url];
     // Some are unknown, so absent, until the first checkpoint and the first look at the source.
     let documented = documented();
     let mut found = BTreeSet::new();
     eventually("exports what is documented", Duration::from_secs(60), async || {
         found.clear();
-        for process in [&pipeline.api, &pipeline.relay, &pipeline.projector] {
-            found.extend(exported(process).await);
+        for url in &urls {
+            found.extend(exported(url).await);
         }
         let missing: Vec<_> = documented.difference(&found).collect();
         if missing.is_empty() { Ok(()) } else { Err(format!("missing: {missing:?}")) }
     })
     .await;
+    drop(watch);
     let unmentioned: Vec<_> = found.difference(&documented).collect();
     assert!(unmentioned.is_empty(), "docs/operations.md does not describe {unmentioned:?}");
 

@@ -7,6 +7,7 @@ mod retry;
 mod settings;
 mod shutdown;
 mod telemetry;
+mod transport;
 
 pub use health::{Dependency, DependencyState, Health};
 pub use ops::{ops_router, serve_ops};
@@ -16,3 +17,4 @@ pub use settings::{
 };
 pub use shutdown::{Shutdown, shutdown_on_signal};
 pub use telemetry::start_telemetry;
+pub use transport::{KafkaTransport, property_of};

@@ -3,6 +3,8 @@
 
 use clap::{Args, ValueEnum};
 
+use super::KafkaTransport;
+
 #[derive(Debug, Clone, Args)]
 pub struct LogSettings {
     /// Log filter, as in `info,relay=debug`.
@@ -67,6 +69,10 @@ pub struct KafkaSettings {
     /// cluster. Empty by default: the topics are called as in the contract.
     #[arg(long, env = "KAFKA_TOPIC_PREFIX", default_value = "", help_heading = "Kafka")]
     pub kafka_topic_prefix: String,
+
+    /// TLS and SASL: librdkafka's own properties, as in KAFKA_PRODUCER_SECURITY_PROTOCOL.
+    #[arg(skip = KafkaTransport::from_environment())]
+    pub kafka_transport: KafkaTransport,
 }
 
 impl KafkaSettings {
