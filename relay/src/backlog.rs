@@ -19,9 +19,9 @@ use crate::lag::Backlog;
 
 /// How often the source is asked.
 const EVERY: Duration = Duration::from_secs(2);
-/// The collection's own count is free but can be wrong after a crash of mongod; counting
-/// one by one is exact and slow, so it is done only where the two opinions disagree, and
-/// no more often than this many times what it took.
+/// The collection's own count is free but can be wrong after a crash of mongod, and knows
+/// nothing of shards; counting one by one is exact and slow. So it is done only for a shard,
+/// or where the two opinions disagree, and no more often than this many times what it took.
 const EXACT_AT_MOST: u32 = 20;
 /// With this much lag there is nothing odd about pending events.
 const QUIET_SECONDS: f64 = 2.0;
@@ -30,8 +30,11 @@ const QUIET_SECONDS: f64 = 2.0;
 pub async fn run(relay: &Relay) {
     let mut not_before = tokio::time::Instant::now();
     loop {
-        let measured = measure(relay, &mut not_before).await;
-        relay.metrics.lag.set_backlog(measured.ok().flatten());
+        // A shard's last figure holds until it may be counted again.
+        if relay.shard == Shard::WHOLE || tokio::time::Instant::now() >= not_before {
+            let measured = measure(relay, &mut not_before).await;
+            relay.metrics.lag.set_backlog(measured.ok().flatten());
+        }
         let oplog_begin = relay.source.oplog_begin().await;
         relay.metrics.lag.set_oplog_begin(oplog_begin.ok().flatten());
         tokio::time::sleep(EVERY).await;
@@ -48,16 +51,21 @@ async fn measure(
         return Ok(None);
     };
     let measured_at = Timestamp::now();
-    let mut count = match relay.shard {
-        Shard::WHOLE => relay.source.outbox.estimated_document_count().await?,
-        _ => count_exactly(relay).await?,
+    let estimate = match relay.shard {
+        Shard::WHOLE => Some(relay.source.outbox.estimated_document_count().await?),
+        _ => None,
     };
     let quiet = lag.seconds(measured_at).is_some_and(|seconds| seconds < QUIET_SECONDS);
-    if quiet && count != retained && tokio::time::Instant::now() >= *not_before {
+    let is_doubtful =
+        quiet && estimate != Some(retained) && tokio::time::Instant::now() >= *not_before;
+    let mut count = estimate.unwrap_or_default();
+    if is_doubtful || estimate.is_none() {
         let _alone = relay.counting.lock().await;
         let begun = tokio::time::Instant::now();
         count = count_exactly(relay).await?;
         *not_before = begun + begun.elapsed() * EXACT_AT_MOST + EVERY;
+    }
+    if is_doubtful {
         // Somebody else deleted published records: they are no longer retained.
         if count < retained && lag.retained() == Some(retained) {
             lag.retain(i64::try_from(retained - count).unwrap_or(0).saturating_neg());

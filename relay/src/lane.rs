@@ -63,13 +63,15 @@ impl Lane {
         while let Some(job) = jobs.blocking_recv() {
             let Job { producer, first, more, order, committed, outcome } = job;
             let ended = self.transact(&producer, first, more, order, runtime);
-            if ended.is_committed() {
+            let is_committed = ended.is_committed();
+            if is_committed {
                 committed.send(()).ok();
             }
             // Nobody waits for it any more where the session has ended.
             outcome.send(ended).ok();
-            // For this producer's next transaction, while there is time.
-            if let Err(error) = producer.prepare() {
+            // For this producer's next transaction, while there is time. After a failure that
+            // may have begun already, on the other thread.
+            if is_committed && let Err(error) = producer.prepare() {
                 tracing::debug!(%error, "the next transaction cannot begin yet");
             }
         }

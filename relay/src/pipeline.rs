@@ -52,8 +52,7 @@ async fn step(
     idle: &mut Idle,
 ) -> Result<(), Ended> {
     if stage.due(ahead).is_some_and(|due| due <= Instant::now()) {
-        let mut batch = ahead.take();
-        CatchUp::pass(catch_up, stage, &mut batch);
+        let batch = take(ahead, stage, catch_up);
         stage.start(batch)?;
         idle.since = Instant::now();
     }
@@ -65,7 +64,7 @@ async fn step(
         () = relay.shutdown.cancelled() => Err(Ended::Stopped),
         turn = stage.turn(waiting) => match turn? {
             Turn::Ended(outcome) => stage.settle(*outcome).await,
-            Turn::Room => stage.extend(ahead),
+            Turn::Room => stage.extend(|stage| take(ahead, stage, catch_up)),
             Turn::Delivered => Ok(()),
         },
         () = wait_until(due) => Ok(()),
@@ -82,6 +81,13 @@ async fn step(
             Ok(())
         }
     }
+}
+
+/// The next batch, without what the topics hold already.
+fn take(ahead: &mut Ahead, stage: &mut Stage<'_>, catch_up: &mut Option<CatchUp>) -> Batch {
+    let mut batch = ahead.take();
+    CatchUp::pass(catch_up, stage, &mut batch);
+    batch
 }
 
 /// Waits for ever where nothing is due.

@@ -1,7 +1,7 @@
 //! The transactional producer's calls. They block; the async side is publish.rs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
@@ -116,7 +116,7 @@ pub struct Producer {
     /// How many were begun.
     transactions: AtomicUsize,
     /// librdkafka's part of beginning the next one is done.
-    is_prepared: AtomicBool,
+    is_prepared: Mutex<bool>,
     /// A transaction that takes longer is given up: the broker has aborted it long before.
     /// After a broker had been frozen, a relay was once seen to wait without end.
     patience: Duration,
@@ -156,7 +156,7 @@ impl Producer {
             inner,
             claimed: AtomicBool::default(),
             transactions: AtomicUsize::default(),
-            is_prepared: AtomicBool::default(),
+            is_prepared: Mutex::default(),
             patience: Duration::from_millis(config.transaction_timeout_ms.into()) * 2,
             stop,
         })
@@ -190,11 +190,21 @@ impl Producer {
     /// # Errors
     /// [`TransactionError`]; [`Producer::begin`] will try again.
     pub fn prepare(&self) -> Result<(), TransactionError> {
-        if !self.is_prepared.load(Ordering::Relaxed) {
+        self.prepare_with(&mut self.prepared())
+    }
+
+    fn prepare_with(&self, is_prepared: &mut bool) -> Result<(), TransactionError> {
+        if !*is_prepared {
             self.inner.begin_transaction().map_err(|error| self.settle(error))?;
-            self.is_prepared.store(true, Ordering::Relaxed);
+            *is_prepared = true;
         }
         Ok(())
+    }
+
+    /// Held while `begin_transaction` is under way: the next transaction may begin on another
+    /// thread while this one is still being prepared.
+    fn prepared(&self) -> MutexGuard<'_, bool> {
+        self.is_prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a transaction. Blocks.
@@ -204,8 +214,10 @@ impl Producer {
     pub fn begin(&self) -> Result<Transaction<'_>, TransactionError> {
         let number = self.transactions.fetch_add(1, Ordering::Relaxed);
         self.deliveries().begin(number);
-        self.prepare()?;
-        self.is_prepared.store(false, Ordering::Relaxed);
+        let mut is_prepared = self.prepared();
+        self.prepare_with(&mut is_prepared)?;
+        *is_prepared = false;
+        drop(is_prepared);
         let limit = Limit { overdue: Instant::now() + self.patience, grace_over: None };
         Ok(Transaction { producer: self, number, sent: 0, limit })
     }

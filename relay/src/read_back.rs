@@ -8,7 +8,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use shared::Timestamp;
 use shared::event::header;
 use shared::process::Shutdown;
 use uuid::Uuid;
@@ -43,7 +42,8 @@ enum Since {
     End,
 }
 
-/// The ids of the events in the topics that were published since `oldest` occurred.
+/// The ids of the events in the topics that were published since `oldest` occurred, in
+/// milliseconds since 1970.
 /// Older-format records carry no headers, hence no id, and are passed over.
 ///
 /// Call it only after `init_transactions`: then no open transaction of ours is left.
@@ -51,8 +51,8 @@ enum Since {
 ///
 /// # Errors
 /// Where Kafka is away.
-pub async fn since_moment(relay: &Relay, oldest: Option<Timestamp>) -> Result<Held, Ended> {
-    let moment = |oldest: Timestamp| Since::Moment((oldest.millis() - SKEW_MILLIS).max(0));
+pub async fn since_moment(relay: &Relay, oldest: Option<i64>) -> Result<Held, Ended> {
+    let moment = |oldest: i64| Since::Moment(oldest.saturating_sub(SKEW_MILLIS).max(0));
     read(relay, oldest.map_or(Since::End, moment)).await
 }
 

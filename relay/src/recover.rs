@@ -82,15 +82,13 @@ fn announce(relay: &Relay, reason: &str, held: &EventIds) {
 /// The reason of a relay that finds no checkpoint at all.
 pub const NO_CHECKPOINT: &str = "no_checkpoint";
 
-async fn oldest(relay: &Relay) -> Result<Option<Timestamp>, Ended> {
+/// When the oldest event in the outbox occurred, in milliseconds since 1970.
+async fn oldest(relay: &Relay) -> Result<Option<i64>, Ended> {
     let find = relay.source.outbox.find_one(doc! {});
     let oldest = find.sort(doc! { field::OCCURRED_AT: 1 }).await?;
     // A broken record without a date sorts first and says nothing.
     let date = |record: &RawDocumentBuf| record.get_datetime(field::OCCURRED_AT).ok();
-    Ok(oldest.map(|record| {
-        let millis = date(&record).map_or(0, bson::DateTime::timestamp_millis);
-        Timestamp::from_millis(millis).unwrap_or(Timestamp::now())
-    }))
+    Ok(oldest.map(|record| date(&record).map_or(0, bson::DateTime::timestamp_millis)))
 }
 
 /// How many it sent. It forgets them at once, so that an outbox of any size is swept in

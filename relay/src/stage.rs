@@ -135,7 +135,7 @@ impl<'a> Stage<'a> {
         self.not_before = Instant::now() + self.relay.config.transaction_interval();
         let goes_on = std::mem::take(&mut self.left_more);
         let is_backlog = (batch.is_full() || goes_on) && self.takes_portions(&reached);
-        let more = self.commit(batch, reached);
+        let more = self.begin(batch, reached);
         if let Some(under_way) = self.under_way.as_mut().filter(|_| is_backlog) {
             under_way.more = Some(more);
             self.close_if_large();
@@ -149,10 +149,10 @@ impl<'a> Stage<'a> {
 
     /// Writes the checkpoint alone. Nothing may be under way.
     pub fn start_checkpoint(&mut self, reached: Reached, limits: Limits) {
-        self.commit(Batch::new(limits), reached);
+        self.begin(Batch::new(limits), reached);
     }
 
-    fn commit(&mut self, batch: Batch, reached: Reached) -> mpsc::Sender<Portion> {
+    fn begin(&mut self, batch: Batch, reached: Reached) -> mpsc::Sender<Portion> {
         let events = batch.len();
         let is_written = self.recovering.is_some() || self.book.is_due(events);
         let checkpoint = self.checkpoint(self.events_under_way() + events, reached, is_written);
@@ -173,17 +173,17 @@ impl<'a> Stage<'a> {
         more
     }
 
-    /// Adds another portion, at [`Turn::Room`]. What is ahead stays there where the
+    /// Adds the `next` portion, at [`Turn::Room`]. Nothing is asked for it where the
     /// transaction has just been closed.
     ///
     /// # Errors
     /// Where a change event lacks its position.
-    pub fn extend(&mut self, ahead: &mut Ahead) -> Result<(), Ended> {
+    pub fn extend(&mut self, next: impl FnOnce(&mut Self) -> Batch) -> Result<(), Ended> {
         let more = self.under_way.as_ref().and_then(|under_way| under_way.more.clone());
         let Some(room) = more.and_then(|more| more.try_reserve_owned().ok()) else {
             return Ok(());
         };
-        let batch = ahead.take();
+        let batch = next(self);
         let Some(reached) = self.reached_by(&batch)? else {
             return Ok(());
         };

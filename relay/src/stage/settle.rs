@@ -42,7 +42,7 @@ impl Stage<'_> {
         parts.extend(first);
         // A batch that was refused is taken apart, first part first.
         while let Some((part, reached)) = parts.pop() {
-            self.commit(part, reached);
+            self.begin(part, reached);
             let outcome = self.outcome().await?;
             parts.extend(self.judge(outcome, &mut again).await?);
         }
