@@ -6,7 +6,7 @@ use crate::batch::{Batch, Limits};
 
 /// So many full batches may wait. While a transaction ends nothing can be sent for some
 /// 25 ms, and MongoDB would stand still meanwhile: this is what it brings in that time.
-const FULL: usize = 2;
+const FULL: usize = 3;
 
 /// Batches in the order in which they were read. The last one gathers.
 #[derive(Debug)]

@@ -81,8 +81,8 @@ pub struct Config {
     pub transaction_interval_ms: u32,
 
     /// Most bytes that are handed to Kafka at a time; a backlog's transaction takes many
-    /// such portions. Six of them and what librdkafka holds back (for each of two producers
-    /// 1 MiB, or a largest event where that is more) bound the relay's memory. A single event may exceed it, alone in its portion.
+    /// such portions. Six of them and what librdkafka holds back (1 MiB) bound the relay's
+    /// memory. A single event may exceed it, alone in its portion.
     #[arg(long, env = "RELAY_BATCH_BYTES", default_value_t = 1 << 19,
           value_parser = value_parser!(u32).range(1024..=64 << 20), help_heading = "Publishing")]
     pub batch_bytes: u32,

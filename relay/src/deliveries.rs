@@ -29,6 +29,8 @@ pub struct Reports {
     /// Known once all are sent.
     pub expected: Option<usize>,
     reported: usize,
+    /// Of their keys and values.
+    pub bytes: usize,
     pub failed: Vec<RDKafkaErrorCode>,
     pub landed: Landing,
 }
@@ -84,6 +86,10 @@ impl ProducerContext for Deliveries {
             return;
         }
         reports.reported += 1;
+        let record = match delivery {
+            Ok(record) | Err((_, record)) => record,
+        };
+        reports.bytes += record.key_len() + record.payload_len();
         match delivery {
             Ok(record) => {
                 reports.landed.note(record.topic(), record.partition(), record.offset());

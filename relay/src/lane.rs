@@ -20,9 +20,10 @@ use crate::checkpoint::Checkpoint;
 use crate::dead::{Publishable, Unpublishable, judge};
 use crate::failure::TransactionError;
 use crate::landing::Landing;
-use crate::producer::{Producer, Record, Transaction};
+use crate::producer::Producer;
 use crate::publish::{Outcome, Portion, Published, Sent};
 use crate::topics::Topics;
+use crate::transaction::{Record, Transaction};
 
 /// Under a backlog the next portion of the same transaction may come this late. Reading
 /// one takes half of it; a burst that ends just here is committed so much later.

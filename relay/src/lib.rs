@@ -50,6 +50,7 @@ mod stage;
 mod survey;
 mod tail;
 pub mod topics;
+mod transaction;
 mod watermark;
 
 use prometheus::Registry;

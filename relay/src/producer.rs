@@ -1,4 +1,5 @@
-//! The transactional producer's calls. They block; the async side is publish.rs.
+//! The transactional producer's calls. They block; the async side is publish.rs, and what is
+//! done with a transaction, in which order, transaction.rs.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
 use shared::Shard;
 use shared::process::Shutdown;
@@ -15,11 +15,9 @@ use crate::config::Config;
 use crate::deliveries::Deliveries;
 use crate::failure::{InitError, TransactionError, fatal, is_refusal};
 use crate::kafka::{Client, Watch};
-use crate::landing::Landing;
 use crate::producer_settings::producer_config;
+use crate::transaction::{Limit, Record, Transaction};
 
-/// How long a transaction under way may still take once the process shall stop.
-const GRACE: Duration = Duration::from_secs(2);
 /// A call that blocks returns at least this often, to see whether the process shall stop.
 const SLICE: Duration = Duration::from_millis(500);
 /// How long the cause of a failure may come after its consequences.
@@ -30,85 +28,6 @@ const SPIN: Duration = Duration::from_micros(50);
 const SERVE: Duration = Duration::from_secs(1);
 /// How long an abort is attempted before the producer is given up.
 const ABORT_PATIENCE: Duration = Duration::from_secs(5);
-
-/// A record ready to be sent.
-pub struct Record<'a> {
-    pub topic: &'a str,
-    pub partition: Option<i32>,
-    pub key: &'a str,
-    pub value: &'a [u8],
-    pub headers: OwnedHeaders,
-}
-
-/// A transaction that was begun. After an error it is aborted, or the producer is lost.
-pub struct Transaction<'a> {
-    producer: &'a Producer,
-    number: usize,
-    sent: usize,
-    limit: Limit,
-}
-
-/// Until when a transaction may go on.
-#[derive(Clone, Copy)]
-struct Limit {
-    overdue: Instant,
-    /// Once the process shall stop.
-    grace_over: Option<Instant>,
-}
-
-impl<'a> Transaction<'a> {
-    /// Hands a copy of `record` to librdkafka; waits where that holds enough already.
-    ///
-    /// # Errors
-    /// [`TransactionError`].
-    pub fn send(&mut self, record: Record<'_>) -> Result<(), TransactionError> {
-        self.producer.send(record, self.number, &mut self.limit)?;
-        self.sent += 1;
-        Ok(())
-    }
-
-    /// Waits until the brokers have every record: another producer's records then come to
-    /// lie behind these. Blocks.
-    ///
-    /// # Errors
-    /// [`TransactionError`].
-    pub fn deliver(mut self) -> Result<Delivered<'a>, TransactionError> {
-        self.producer.await_deliveries(self.sent, &mut self.limit)?;
-        Ok(Delivered(self))
-    }
-}
-
-/// A transaction of which nothing is missing but its end.
-pub struct Delivered<'a>(Transaction<'a>);
-
-impl Delivered<'_> {
-    /// Commits, and says where the records lie. Once this returns Ok, and only then, a
-    /// read_committed reader sees them, all at once. Blocks.
-    ///
-    /// # Errors
-    /// [`TransactionError`].
-    pub fn commit(self) -> Result<Landing, TransactionError> {
-        let Transaction { producer, mut limit, .. } = self.0;
-        producer.commit(&mut limit)?;
-        Ok(std::mem::take(&mut producer.deliveries().reports().landed))
-    }
-
-    /// Aborts it as [`TransactionError::Abandoned`], unless even that fails. Blocks.
-    pub fn abandon(self) -> TransactionError {
-        self.0.producer.abort(TransactionError::Abandoned)
-    }
-}
-
-impl Limit {
-    /// # Errors
-    /// [`TransactionError::Lost`]: another producer decides what became of it.
-    fn check(&self) -> Result<(), TransactionError> {
-        if Instant::now() < self.overdue {
-            return Ok(());
-        }
-        Err(TransactionError::Lost("the transaction has not ended in time".to_owned()))
-    }
-}
 
 pub struct Producer {
     inner: Client<BaseProducer<Deliveries>>,
@@ -218,11 +137,10 @@ impl Producer {
         self.prepare_with(&mut is_prepared)?;
         *is_prepared = false;
         drop(is_prepared);
-        let limit = Limit { overdue: Instant::now() + self.patience, grace_over: None };
-        Ok(Transaction { producer: self, number, sent: 0, limit })
+        Ok(Transaction::new(self, number, Limit::new(self.patience)))
     }
 
-    fn send(
+    pub(crate) fn send(
         &self,
         record: Record<'_>,
         number: usize,
@@ -235,12 +153,9 @@ impl Producer {
         message.partition = record.partition;
         while let Err((error, returned)) = self.inner.send(message) {
             match error.rdkafka_error_code() {
-                // It holds what a few requests need, and no more: that bounds the memory.
+                // A record larger than what else may be held back waits for all before it.
                 Some(RDKafkaErrorCode::QueueFull) => {
-                    if self.is_out_of_grace(limit) {
-                        return Err(self.give_up());
-                    }
-                    limit.check()?;
+                    self.check(limit)?;
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 Some(code) if is_refusal(code) => {
@@ -291,7 +206,11 @@ impl Producer {
     /// Or until a failure: the transaction can then only be aborted, and librdkafka sends
     /// no more of it. It discards what it had not sent yet, and reports that at once, often
     /// before the cause; so the cause is waited for a little.
-    fn await_deliveries(&self, sent: usize, limit: &mut Limit) -> Result<(), TransactionError> {
+    pub(crate) fn await_deliveries(
+        &self,
+        sent: usize,
+        limit: &mut Limit,
+    ) -> Result<(), TransactionError> {
         self.deliveries().reports().expected = Some(sent);
         loop {
             let mut reports = self.deliveries().reports();
@@ -309,10 +228,7 @@ impl Producer {
                 return Ok(());
             }
             drop(reports);
-            if self.is_out_of_grace(limit) {
-                return Err(self.give_up());
-            }
-            limit.check()?;
+            self.check(limit)?;
         }
     }
 
@@ -329,11 +245,11 @@ impl Producer {
         }
     }
 
-    fn deliveries(&self) -> &Deliveries {
+    pub(crate) fn deliveries(&self) -> &Deliveries {
         self.inner.client().context()
     }
 
-    fn commit(&self, limit: &mut Limit) -> Result<(), TransactionError> {
+    pub(crate) fn commit(&self, limit: &mut Limit) -> Result<(), TransactionError> {
         loop {
             match self.inner.commit_transaction(SLICE) {
                 Ok(()) => return Ok(()),
@@ -341,7 +257,7 @@ impl Producer {
                 Err(KafkaError::Transaction(error))
                     if error.is_retriable() && !error.is_fatal() && !error.txn_requires_abort() =>
                 {
-                    if self.is_out_of_grace(limit) {
+                    if limit.is_out_of_grace(&self.stop) {
                         return Err(TransactionError::Lost(error.string()));
                     }
                     limit.check()?;
@@ -351,9 +267,15 @@ impl Producer {
         }
     }
 
-    fn is_out_of_grace(&self, limit: &mut Limit) -> bool {
-        let now = Instant::now();
-        self.stop.is_cancelled() && *limit.grace_over.get_or_insert(now + GRACE) < now
+    /// Whether a transaction may go on.
+    ///
+    /// # Errors
+    /// [`TransactionError`]: it is given up.
+    pub(crate) fn check(&self, limit: &mut Limit) -> Result<(), TransactionError> {
+        if limit.is_out_of_grace(&self.stop) {
+            return Err(self.give_up());
+        }
+        limit.check()
     }
 
     /// What `error` means, having aborted where that is what it asks for.
@@ -373,7 +295,7 @@ impl Producer {
     }
 
     /// `outcome`, once the transaction is surely aborted; otherwise why it is not.
-    fn abort(&self, outcome: TransactionError) -> TransactionError {
+    pub(crate) fn abort(&self, outcome: TransactionError) -> TransactionError {
         let begun = Instant::now();
         loop {
             let error = match self.inner.abort_transaction(SLICE) {

@@ -14,7 +14,7 @@ pub fn producer_config(config: &Config, shard: Shard, turn: usize) -> ClientConf
     let mut settings = client_config(config);
     // A batch is complete when it is handed over: nothing is gained by waiting.
     settings.set("linger.ms", "0");
-    // What it may hold back, in KiB: it bounds the memory when Kafka is slower than MongoDB.
+    // In KiB. What is handed over is bounded more narrowly: see `transaction.rs`.
     settings.set("queue.buffering.max.kbytes", (held_back(config) / 1024).to_string());
     // A request points to the records that it holds back anyway, instead of copying them.
     settings.set("message.copy.max.bytes", "0");
