@@ -7,6 +7,7 @@ use mongodb::error::ErrorKind;
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
 use mysql_async::{OptsBuilder, Pool};
+use projector::kafka::client;
 use rdkafka::ClientConfig;
 use shared::process::{KafkaSettings, MongoSettings, MysqlSettings};
 
@@ -38,14 +39,8 @@ pub fn explain(error: &mongodb::error::Error) -> String {
 /// What every Kafka client of ours begins with. TLS and SASL are set as for the relay:
 /// KAFKA_PRODUCER_SECURITY_PROTOCOL, KAFKA_PRODUCER_SASL_MECHANISM, ...
 pub fn kafka(settings: &KafkaSettings) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", &settings.kafka_bootstrap_servers)
-        .set("client.id", format!("{}-outboxctl", settings.kafka_client_id));
-    for (property, value) in settings.kafka_transport.iter() {
-        config.set(property, value);
-    }
-    config
+    let name = format!("{}-outboxctl", settings.kafka_client_id);
+    client(&KafkaSettings { kafka_client_id: name, ..settings.clone() })
 }
 
 /// Connects lazily: whether the server answers shows with the first connection.

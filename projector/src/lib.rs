@@ -23,7 +23,7 @@ pub mod database;
 pub mod dead_letter;
 pub mod decode;
 mod group;
-mod kafka;
+pub mod kafka;
 pub mod lag;
 mod look;
 pub mod metrics;

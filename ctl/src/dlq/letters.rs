@@ -74,12 +74,9 @@ impl Letters {
     /// Where the brokers do not answer for [`STUCK`].
     pub async fn next(&mut self) -> KafkaResult<Option<(Place, Letter)>> {
         while !self.ends.is_empty() {
-            let message = match timeout(STUCK, receive(&self.consumer)).await {
-                Ok(received) => received?,
-                Err(_) => {
-                    return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown));
-                }
-            };
+            let received = timeout(STUCK, receive(&self.consumer)).await;
+            let silent = KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown);
+            let message = received.map_err(|_| silent)??;
             let (partition, offset) = (message.partition(), message.offset());
             let place = Place { partition, offset };
             let Some(end) = self.ends.get(&partition).copied() else {
