@@ -158,6 +158,8 @@ async fn write(
         applied_through: frontier.applied().map(bson::Timestamp::from),
         partitions: frontier.partitions(),
         dead_letters,
+        obstacle: None,
+        lost: Vec::new(),
     };
     let older = doc! {
         field::SHARD: &watermark.shard,

@@ -17,6 +17,11 @@ pub mod field {
     pub const SHARD: &str = "_id";
     pub const PUBLISHED_THROUGH: &str = "published_through";
     pub const APPLIED_THROUGH: &str = "applied_through";
+    pub const AT: &str = "at";
+    pub const OBSTACLE: &str = "obstacle";
+    pub const LOST: &str = "lost";
+    pub const NOTICED_AT: &str = "noticed_at";
+    pub const REASON: &str = "reason";
 }
 
 /// The document. What is `None` is not known, which is no zero.
@@ -46,7 +51,67 @@ pub struct Watermark {
     /// Records in the dead-letter topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letters: Option<i64>,
+    /// What keeps the relay that leads this shard from publishing, while something does:
+    /// then only `at` and this are of now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<Obstacle>,
+    /// Records that were deleted from the topics before the projector had read them. The
+    /// newest losses, at most [`MOST_LOSSES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<Loss>,
 }
+
+/// More losses than these are joined: see [`Loss`].
+pub const MOST_LOSSES: usize = 32;
+
+/// A server that the relay cannot use, or that does not let it go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Obstacle {
+    /// `kafka`.
+    pub server: String,
+    /// For people: it names the server's answer, or the topic, partition and offset.
+    pub reason: String,
+    /// By the relay's clock.
+    pub since: Timestamp,
+}
+
+/// Offsets of a partition that the projector never got to read. An event of this topic
+/// that was committed after `after` and no later than `through` may be among them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// The topic's name on the cluster, its prefix included.
+    pub topic: String,
+    pub partition: i32,
+    pub from_offset: i64,
+    /// The first offset behind it.
+    pub to_offset: i64,
+    /// Everything committed up to then was applied before. `None` where nothing is known to
+    /// have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<ClusterTime>,
+    /// Everything that was lost was committed by then.
+    pub through: ClusterTime,
+}
+
+/// MongoDB lacks what the topics hold: it was put back to an earlier state. A document
+/// beside the watermarks, from the moment a relay notices until `outboxctl verify --repair`
+/// has brought the documents' versions above those that readers have seen.
+///
+/// Until then readers drop the new versions of what they have seen, so nothing but an
+/// entity's first version is known to be applied, whatever a watermark says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewound {
+    /// Always [`REWOUND`].
+    #[serde(rename = "_id")]
+    pub id: String,
+    /// When it was noticed, by the relay's clock; the last time, if it happened again.
+    pub noticed_at: Timestamp,
+    /// How it was noticed, for people.
+    pub reason: String,
+}
+
+/// The `_id` of [`Rewound`], which is no shard's name.
+pub const REWOUND: &str = "rewound";
 
 /// One partition as this shard's relay sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +162,11 @@ impl Watermark {
             .map_err(|error| Unreadable(error.to_string()))
     }
 
+    /// Whether a document of the collection is the [`Rewound`] one, and no watermark.
+    pub fn is_rewound(stored: &RawDocument) -> bool {
+        stored.get_str(field::SHARD).is_ok_and(|id| id == REWOUND)
+    }
+
     /// Whether it speaks of the entity's events.
     pub fn concerns(&self, entity_id: &str) -> bool {
         self.shard.parse::<Shard>().is_ok_and(|shard| shard.owns(entity_id))
@@ -128,6 +198,19 @@ mod tests {
             applied_through: Some(ClusterTime { time: 1_700_000_000, increment: 3 }),
             partitions: vec![partition(0, 0, None), partition(1, 12, Some(9))],
             dead_letters: Some(0),
+            obstacle: Some(Obstacle {
+                server: "kafka".to_owned(),
+                reason: "no broker answers".to_owned(),
+                since: Timestamp::now(),
+            }),
+            lost: vec![Loss {
+                topic: "test.user".to_owned(),
+                partition: 1,
+                from_offset: 7,
+                to_offset: 9,
+                after: None,
+                through: ClusterTime { time: 1_700_000_000, increment: 5 },
+            }],
         }
     }
 
@@ -139,6 +222,8 @@ mod tests {
             applied_through: None,
             partitions: Vec::new(),
             dead_letters: None,
+            obstacle: None,
+            lost: Vec::new(),
             ..watermark()
         };
         for written in [known, unknown] {
@@ -172,7 +257,32 @@ mod tests {
         let moment = |key| {
             Timestamp::from_millis(stored.get_datetime(key).unwrap().timestamp_millis()).unwrap()
         };
-        Watermark { at: moment("at"), proven_at: Some(moment("proven_at")), ..watermark() }
+        let obstacle = stored.get_document(field::OBSTACLE).unwrap();
+        let since = obstacle.get_datetime("since").unwrap().timestamp_millis();
+        let since = Timestamp::from_millis(since).unwrap();
+        let known = watermark();
+        Watermark {
+            at: moment("at"),
+            proven_at: Some(moment("proven_at")),
+            obstacle: known.obstacle.map(|obstacle| Obstacle { since, ..obstacle }),
+            ..watermark()
+        }
+    }
+
+    #[test]
+    fn that_mongodb_went_back_is_no_watermark() {
+        let rewound = Rewound {
+            id: REWOUND.to_owned(),
+            noticed_at: Timestamp::now(),
+            reason: "the lease counts 3 renewals, the checkpoint 7".to_owned(),
+        };
+        let stored = bson::serialize_to_raw_document_buf(&rewound).unwrap();
+        assert!(stored.get_datetime(field::NOTICED_AT).is_ok());
+        assert!(Watermark::is_rewound(&stored) && Watermark::parse(&stored).is_err());
+        let read: Rewound = bson::deserialize_from_slice(stored.as_bytes()).unwrap();
+        assert_eq!(read, rewound);
+        let watermark = RawDocumentBuf::try_from(&watermark().to_bson().unwrap()).unwrap();
+        assert!(!Watermark::is_rewound(&watermark));
     }
 
     #[test]

@@ -208,6 +208,8 @@ mod tests {
                 .flat_map(|topic| (0..3).map(move |number| partition(topic, number)))
                 .collect(),
             dead_letters: None,
+            obstacle: None,
+            lost: Vec::new(),
         };
         let expected = i32::try_from(partition_of("kafka", 3).unwrap()).unwrap();
         let place = Published::by(&watermark, "post", "kafka").unwrap();

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use mongodb::Collection;
-use mongodb::bson::{RawDocumentBuf, Timestamp as ClusterTime, doc};
+use mongodb::bson::{self, RawDocumentBuf, Timestamp as ClusterTime, doc};
 use shared::Shard;
 use shared::process::RetryPolicy;
-use shared::watermark::Watermark;
+use shared::watermark::{Rewound, Watermark};
 use tokio::sync::watch;
 
 use super::Store;
@@ -21,7 +21,10 @@ const EVERY: Duration = Duration::from_millis(25);
 
 /// What the shards say, former divisions' included.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Watermarks(Vec<Watermark>);
+pub struct Watermarks {
+    shards: Vec<Watermark>,
+    rewound: Option<Rewound>,
+}
 
 /// What the relay's shards report, by their names and in their order; `None` of one that
 /// has not reported yet. Empty where nobody ever has.
@@ -31,13 +34,13 @@ impl Watermarks {
     /// The shards of the newest report's division: what a former one left says nothing of
     /// now.
     pub fn division(self) -> Division {
-        let newest = self.0.iter().max_by_key(|watermark| watermark.at);
+        let newest = self.shards.iter().max_by_key(|watermark| watermark.at);
         let newest = newest.and_then(|watermark| watermark.shard.parse::<Shard>().ok());
         let Some(count) = newest.map(Shard::count) else {
             return Vec::new();
         };
         let mut by_name: BTreeMap<String, Watermark> =
-            self.0.into_iter().map(|watermark| (watermark.shard.clone(), watermark)).collect();
+            self.shards.into_iter().map(|watermark| (watermark.shard.clone(), watermark)).collect();
         let names = (0..count).map(|index| format!("{index}/{count}"));
         names.map(|name| (name.clone(), by_name.remove(&name))).collect()
     }
@@ -45,15 +48,20 @@ impl Watermarks {
     /// The one that knows most of what is published of this entity's shard. A shard of a
     /// former division says less than one of today's, but nothing untrue.
     pub fn published(&self, entity_id: &str) -> Option<&Watermark> {
-        let concerned = self.0.iter().filter(|watermark| watermark.concerns(entity_id));
+        let concerned = self.shards.iter().filter(|watermark| watermark.concerns(entity_id));
         concerned.max_by_key(|watermark| watermark.published_through)
     }
 
     /// The one that knows most of what is applied, and up to when that is.
     pub fn applied(&self, entity_id: &str) -> Option<(&Watermark, ClusterTime)> {
-        let concerned = self.0.iter().filter(|watermark| watermark.concerns(entity_id));
+        let concerned = self.shards.iter().filter(|watermark| watermark.concerns(entity_id));
         let known = concerned.filter_map(|it| it.applied_through.map(|through| (it, through)));
         known.max_by_key(|(_, through)| *through)
+    }
+
+    /// That MongoDB went back in time, until that is repaired.
+    pub fn rewound(&self) -> Option<&Rewound> {
+        self.rewound.as_ref()
     }
 }
 
@@ -72,11 +80,18 @@ impl Watermarking {
 
     pub(super) async fn read(&self) -> mongodb::error::Result<Watermarks> {
         let stored: Vec<_> = self.collection.find(doc! {}).await?.try_collect().await?;
-        let parsed = stored.iter().filter_map(|stored| {
-            let parsed = Watermark::parse(stored);
-            parsed.inspect_err(|error| tracing::debug!(%error, "passed over")).ok()
-        });
-        Ok(Watermarks(parsed.collect()))
+        let mut read = Watermarks::default();
+        for stored in &stored {
+            if Watermark::is_rewound(stored) {
+                read.rewound = Some(bson::deserialize_from_slice(stored.as_bytes())?);
+                continue;
+            }
+            match Watermark::parse(stored) {
+                Ok(watermark) => read.shards.push(watermark),
+                Err(error) => tracing::debug!(%error, "passed over"),
+            }
+        }
+        Ok(read)
     }
 
     /// Told of every change from now on. Who asks first starts the reader, which ends when

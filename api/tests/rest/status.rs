@@ -35,6 +35,8 @@ fn report() -> Watermark {
         applied_through: Some(through),
         partitions: vec![partition("user", 0, 7, 5), partition("user", 1, 4, 4)],
         dead_letters: Some(3),
+        obstacle: None,
+        lost: Vec::new(),
     }
 }
 

@@ -56,6 +56,8 @@ impl Api {
             applied_through: applied,
             partitions: Domain::ALL.into_iter().flat_map(of_domain).collect(),
             dead_letters: Some(0),
+            obstacle: None,
+            lost: Vec::new(),
         };
         let watermarks = self.database.collection(watermark::COLLECTION);
         let replacing = watermarks.replace_one(doc! { "_id": shard }, watermark.to_bson().unwrap());

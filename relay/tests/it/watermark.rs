@@ -131,6 +131,8 @@ async fn an_older_watermark_replaces_no_newer_one() {
         applied_through: Some(ClusterTime { time: u32::MAX, increment: 1 }),
         partitions: Vec::new(),
         dead_letters: None,
+        obstacle: None,
+        lost: Vec::new(),
     };
     let watermarks = pipeline.database.collection(COLLECTION);
     watermarks.insert_one(far.to_bson().unwrap()).await.unwrap();

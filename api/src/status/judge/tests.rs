@@ -29,6 +29,8 @@ fn report(shard: &str) -> Watermark {
         applied_through: Some(cluster(2)),
         partitions: vec![partition("user", 0, 9, Some(9))],
         dead_letters: Some(0),
+        obstacle: None,
+        lost: Vec::new(),
     }
 }
 
