@@ -7,6 +7,7 @@ mod adopt;
 mod dlq;
 mod load;
 mod offsets;
+mod patience;
 mod probe;
 mod replay;
 mod rest;

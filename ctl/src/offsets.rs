@@ -1,11 +1,12 @@
 //! How many records lie in a topic, and how many of them a group has still to read.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::Message as _;
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::Serialize;
@@ -36,11 +37,11 @@ pub struct Offsets {
 
 /// A partition from one offset to another, the second excluded.
 #[derive(Debug, Clone)]
-struct Range {
-    topic: String,
-    partition: i32,
-    from: i64,
-    to: i64,
+pub struct Range {
+    pub topic: String,
+    pub partition: i32,
+    pub from: i64,
+    pub to: i64,
 }
 
 impl Offsets {
@@ -71,10 +72,15 @@ impl Offsets {
 
     /// Those that the group has not committed yet; nothing where there is no such topic.
     pub fn lag(&self, topic: &str) -> KafkaResult<Option<Records>> {
-        let mut ranges = self.ranges(topic)?;
+        let ranges = self.ranges(topic)?;
         if ranges.is_empty() {
             return Ok(None);
         }
+        self.unread(ranges).map(Some)
+    }
+
+    /// Those in `ranges`, all of one topic, that the group has not committed yet.
+    pub fn unread(&self, mut ranges: Vec<Range>) -> KafkaResult<Records> {
         let mut wanted = TopicPartitionList::new();
         for range in &ranges {
             wanted.add_partition(&range.topic, range.partition);
@@ -86,7 +92,7 @@ impl Offsets {
                 range.from = offset.max(range.from);
             }
         }
-        self.count(&ranges).map(Some)
+        self.count(&ranges)
     }
 
     fn ranges(&self, topic: &str) -> KafkaResult<Vec<Range>> {
@@ -120,20 +126,29 @@ impl Offsets {
             assignment.add_partition_offset(&range.topic, range.partition, from)?;
         }
         self.consumer.assign(&assignment)?;
-        let partitions = assignment.elements().iter().map(|element| element.partition()).collect();
-        let records = self.drain(partitions);
+        let unread = ranges.iter().filter(|range| range.from < range.to);
+        let records = self.drain(unread.map(|range| (range.partition, range.to)).collect());
         self.consumer.unassign()?;
         records
     }
 
-    fn drain(&self, mut unread: BTreeSet<i32>) -> KafkaResult<Option<u64>> {
+    /// Reads each partition up to its offset. Where others write meanwhile, its end would
+    /// never be reached.
+    fn drain(&self, mut unread: BTreeMap<i32, i64>) -> KafkaResult<Option<u64>> {
         let deadline = Instant::now() + READING;
         let mut records = 0;
         while !unread.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.consumer.poll(left) {
-                Some(Ok(_)) => records += 1,
-                // Said again and again where others write meanwhile.
+                Some(Ok(record)) => {
+                    let Some(to) = unread.get(&record.partition()).copied() else {
+                        continue;
+                    };
+                    records += u64::from(record.offset() < to);
+                    if record.offset() + 1 >= to {
+                        unread.remove(&record.partition());
+                    }
+                }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     unread.remove(&partition);
                 }

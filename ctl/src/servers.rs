@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mongodb::error::ErrorKind;
+use mongodb::error::{ErrorKind, RETRYABLE_WRITE_ERROR};
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
 use mysql_async::{OptsBuilder, Pool};
@@ -27,12 +27,42 @@ pub async fn mongodb(settings: &MongoSettings) -> mongodb::error::Result<Databas
 /// A driver's error in a sentence: its own text for an unreachable server is the
 /// whole topology.
 pub fn explain(error: &mongodb::error::Error) -> String {
-    match *error.kind {
+    match &*error.kind {
         ErrorKind::ServerSelection { .. } => {
             format!("no primary answers within {} s", PATIENCE.as_secs())
         }
         ErrorKind::Authentication { .. } => "authentication failed".to_owned(),
+        ErrorKind::InvalidArgument { message, .. } => message.clone(),
+        ErrorKind::Command(command) => {
+            format!("{} ({}): {}", command.code_name, command.code, command.message)
+        }
         _ => error.to_string(),
+    }
+}
+
+/// Whether the same request may succeed later: the server is away, starts, or hands over.
+pub fn is_passing(error: &mongodb::error::Error) -> bool {
+    /// Shutting down, no primary, stepping down, timed out, cursor lost with its server.
+    const CODES: [i32; 16] =
+        [6, 7, 43, 50, 64, 89, 91, 133, 175, 189, 262, 10107, 11600, 11602, 13435, 13436];
+    match &*error.kind {
+        ErrorKind::Io(_)
+        | ErrorKind::ServerSelection { .. }
+        | ErrorKind::ConnectionPoolCleared { .. }
+        | ErrorKind::DnsResolve { .. } => true,
+        ErrorKind::Command(command) => CODES.contains(&command.code),
+        _ => error.contains_label(RETRYABLE_WRITE_ERROR),
+    }
+}
+
+/// As [`is_passing`], for MySQL.
+pub fn is_mysql_passing(error: &mysql_async::Error) -> bool {
+    /// Too many connections, shutting down, lock timeout, deadlock.
+    const CODES: [u16; 6] = [1040, 1053, 1077, 1079, 1205, 1213];
+    match error {
+        mysql_async::Error::Server(error) => CODES.contains(&error.code),
+        mysql_async::Error::Io(_) | mysql_async::Error::Driver(_) => true,
+        _ => false,
     }
 }
 

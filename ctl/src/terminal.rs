@@ -2,6 +2,7 @@
 //! stderr, so that stdout holds the result and nothing else.
 
 use std::io::{self, IsTerminal as _, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,7 +37,8 @@ impl Terminal {
     pub fn progress(&self, total: u64) -> Progress {
         let bar = self.0.add(ProgressBar::new(total));
         bar.set_style(style());
-        Progress { bar, told: Arc::new(Mutex::new(Instant::now())) }
+        let told = Arc::new(Mutex::new(Instant::now()));
+        Progress { bar, told, is_estimate: Arc::default() }
     }
 }
 
@@ -52,13 +54,21 @@ pub struct Progress {
     bar: ProgressBar,
     /// When the last plain line was written.
     told: Arc<Mutex<Instant>>,
+    is_estimate: Arc<AtomicBool>,
 }
 
 impl Progress {
     /// From the first of `total` steps, whatever was done before.
     pub fn restart(&self, total: u64) {
+        self.is_estimate.store(false, Ordering::Relaxed);
         self.bar.set_length(total);
         self.bar.set_position(0);
+    }
+
+    /// As [`Self::restart`] where the total is only an estimate, and may be far off.
+    pub fn restart_at_about(&self, total: u64) {
+        self.restart(total);
+        self.is_estimate.store(true, Ordering::Relaxed);
     }
 
     /// Names what is being worked on. Where there is no bar, a new name is told at once.
@@ -77,6 +87,9 @@ impl Progress {
 
     pub fn advance(&self, steps: u64) {
         self.bar.inc(steps);
+        if self.bar.length().is_some_and(|total| total < self.bar.position()) {
+            self.bar.set_length(self.bar.position());
+        }
         if !self.bar.is_hidden() {
             return;
         }
@@ -94,13 +107,14 @@ impl Progress {
 
     fn tell(&self) {
         let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
+        let about = if self.is_estimate.load(Ordering::Relaxed) { "about " } else { "" };
         let percent = (done * 100).checked_div(total).unwrap_or(100);
         let left = self.bar.elapsed().as_secs_f64() * total.saturating_sub(done) as f64;
         let eta = match done {
             0 => String::new(),
             _ => format!(", about {:.0} s left", left / done as f64),
         };
-        let line = format!("{}: {done} of {total} ({percent} %){eta}", self.bar.message());
+        let line = format!("{}: {done} of {about}{total} ({percent} %){eta}", self.bar.message());
         // Progress that nobody can read is no reason to stop the work.
         let _ = writeln!(io::stderr(), "{line}");
     }

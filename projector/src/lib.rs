@@ -32,6 +32,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod poison;
 mod quiet;
+pub mod rebuild;
 mod recall;
 pub mod record;
 pub mod refusal;

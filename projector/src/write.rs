@@ -44,11 +44,15 @@ pub(crate) async fn write<'a, R: Root>(
     }
     let ids: Vec<_> = rows.iter().map(Root::id).collect();
     let shown = R::shown(connection, &ids).await?;
-    let shown: HashMap<_, _> = shown.into_iter().map(|shown| (shown.id, shown.event_id)).collect();
+    let shown: HashMap<_, _> = shown.into_iter().map(|it| (it.id.clone(), it)).collect();
     if shown.len() < rows.len() {
         return Err(Failed::Clash);
     }
-    let is_shown = |row: &&R| shown.get(row.id()).is_some_and(|id| id == row.event_id());
+    // The event's id alone does not tell: rows that were rebuilt from documents share one.
+    let is_shown = |row: &&R| {
+        (shown.get(row.id()))
+            .is_some_and(|it| it.event_id == row.event_id() && it.rank() == row.rank())
+    };
     let passed: HashSet<_> = match affected {
         0 => HashSet::new(),
         _ => rows.iter().filter(is_shown).map(Root::id).collect(),

@@ -44,7 +44,7 @@ impl Adoption {
         for shape in Shape::ALL {
             total += self.documents.count(shape.domain).await?;
         }
-        self.progress.restart(total);
+        self.progress.restart_at_about(total);
         for shape in Shape::ALL {
             self.progress.stage(shape.domain.collection());
             self.walk(shape).await?;

@@ -2,14 +2,11 @@
 
 use bson::RawDocument;
 use projector::decode::{Change, Content};
+use projector::rebuild::NO_EVENT;
 use projector::tables::Stamp;
 use shared::document::{Document, Order, Post, Product, Supplier, User};
 use shared::event::Domain;
 use shared::{Id, Timestamp};
-
-/// The event_id of rows that were rebuilt from a document: which event wrote it last,
-/// the document does not say.
-pub const NO_EVENT: &str = "00000000-0000-0000-0000-000000000000";
 
 /// # Errors
 /// In words, where the document is not in the contract's shape.

@@ -1,137 +1,150 @@
-//! The read model rebuilt from MongoDB, while projectors run and writes go on.
-//!
-//! Rows are written by the projector's own plan and transaction, under its guards: a
-//! row changes only where the document is newer, and what was deleted meanwhile stays
-//! deleted. So this can be stopped, repeated and run beside everything else.
+//! The documents, page after page.
 
-use std::time::{Duration, Instant};
-
-use bson::{RawDocumentBuf, doc};
+use bson::{RawDocumentBuf, doc, oid::ObjectId};
 use futures::{TryStreamExt as _, stream};
+use mongodb::options::{CollectionOptions, ReadConcern};
 use mongodb::{Collection, Database};
-use projector::apply::apply;
-use projector::database::Writer;
-use projector::decode::Change;
-use projector::plan::Writes;
-use projector::refusal::ApplyError;
+use shared::Id;
 use shared::event::Domain;
-use shared::process::{MysqlSettings, RetryPolicy};
 
 use super::ReplayError;
-use super::document::change;
-use crate::terminal::Progress;
+use crate::patience::Patience;
+use crate::servers;
 
 /// Documents a transaction.
-const BATCH: usize = 500;
-/// How long MySQL may stay away before the replay gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PAGE: usize = 500;
+/// A page ends early after this many bytes of documents.
+const PAGE_BYTES: usize = 16 << 20;
 
-pub struct Rebuild<'a> {
-    pub mongodb: Database,
-    pub mysql: &'a MysqlSettings,
-    pub progress: &'a Progress,
-    writer: Option<Writer>,
-    pub outcome: Outcome,
-}
+/// Reads what a majority has: a version that a failover takes back, and another write is
+/// given afterwards, would stay in MySQL.
+pub struct Documents(Database);
 
-#[derive(Debug, Default)]
-pub struct Outcome {
-    pub documents: u64,
-    /// Documents that have no row now, and why; the reason may quote the document.
-    pub refused: Vec<(String, String)>,
-}
-
-impl<'a> Rebuild<'a> {
-    pub fn new(mongodb: Database, mysql: &'a MysqlSettings, progress: &'a Progress) -> Self {
-        Self { mongodb, mysql, progress, writer: None, outcome: Outcome::default() }
+impl Documents {
+    pub fn new(database: Database) -> Self {
+        Self(database)
     }
 
-    /// Parents before children: suppliers before products.
+    /// About how many there are.
     ///
     /// # Errors
-    /// Where a server cannot be reached. What was written stays.
-    pub async fn run(&mut self) -> Result<(), ReplayError> {
-        for domain in Domain::ALL {
-            self.progress.stage(domain.collection());
-            let documents = self.collection(domain);
-            let cursor = documents.find(doc! {}).sort(doc! {"_id": 1});
-            let without_secrets = doc! {"password_hash": 0, "banking_info": 0};
-            let mut batches =
-                cursor.projection(without_secrets).batch_size(500).await?.try_chunks(BATCH);
-            while let Some(batch) = batches.try_next().await.map_err(|error| error.1)? {
-                self.write(domain, &batch).await?;
-                self.progress.advance(batch.len() as u64);
-            }
-        }
-        Ok(())
-    }
-
-    pub async fn count(&self) -> Result<u64, ReplayError> {
-        let counts = stream::iter(Domain::ALL.map(Ok::<_, ReplayError>));
+    /// If MongoDB does not answer, at once.
+    pub async fn estimate(&self) -> Result<u64, ReplayError> {
+        let domains = stream::iter(Domain::ALL.map(Ok::<_, ReplayError>));
         let count = |sum, domain| async move {
             Ok(sum + self.collection(domain).estimated_document_count().await?)
         };
-        counts.try_fold(0, count).await
+        domains.try_fold(0, count).await
+    }
+
+    /// The documents that follow on `after`, in the order of their ids; none at the end.
+    ///
+    /// # Errors
+    /// If MongoDB refuses, or stays away.
+    pub async fn page(
+        &self,
+        domain: Domain,
+        after: Option<ObjectId>,
+    ) -> Result<Vec<RawDocumentBuf>, ReplayError> {
+        let mut patience = Patience::with("MongoDB");
+        loop {
+            match self.try_page(domain, after).await {
+                Err(error) if servers::is_passing(&error) => {
+                    patience.wait(ReplayError::from(error)).await?
+                }
+                page => return Ok(page?),
+            }
+        }
+    }
+
+    async fn try_page(
+        &self,
+        domain: Domain,
+        after: Option<ObjectId>,
+    ) -> mongodb::error::Result<Vec<RawDocumentBuf>> {
+        // MongoDB compares within one type only.
+        let filter = match after {
+            Some(after) => doc! {"_id": {"$gt": after}},
+            None => doc! {"_id": {"$type": "objectId"}},
+        };
+        let documents = self.collection(domain);
+        let find = documents.find(filter).sort(doc! {"_id": 1});
+        let find = find.limit(i64::try_from(PAGE).unwrap_or(i64::MAX));
+        let mut found = find.projection(doc! {"password_hash": 0, "banking_info": 0}).await?;
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        while bytes < PAGE_BYTES
+            && let Some(document) = found.try_next().await?
+        {
+            bytes += document.as_bytes().len();
+            page.push(document);
+        }
+        Ok(page)
+    }
+
+    /// How many documents have an `_id` that was made by hand, and what stands for the first
+    /// `limit` of them: they have no row.
+    ///
+    /// # Errors
+    /// As [`Self::page`].
+    pub async fn of_other_ids(
+        &self,
+        domain: Domain,
+        limit: usize,
+    ) -> Result<(u64, Vec<String>), ReplayError> {
+        let mut patience = Patience::with("MongoDB");
+        loop {
+            match self.try_other_ids(domain, limit).await {
+                Err(error) if servers::is_passing(&error) => {
+                    patience.wait(ReplayError::from(error)).await?
+                }
+                found => return Ok(found?),
+            }
+        }
+    }
+
+    async fn try_other_ids(
+        &self,
+        domain: Domain,
+        limit: usize,
+    ) -> mongodb::error::Result<(u64, Vec<String>)> {
+        let filter = doc! {"_id": {"$not": {"$type": "objectId"}}};
+        let documents = self.collection(domain);
+        let find = documents.find(filter.clone()).projection(doc! {"_id": 1});
+        let find = find.limit(i64::try_from(limit).unwrap_or(i64::MAX));
+        let first: Vec<RawDocumentBuf> = find.await?.try_collect().await?;
+        let count = match first.len() {
+            few if few < limit => few as u64,
+            _ => documents.count_documents(filter).await?,
+        };
+        Ok((count, first.iter().map(|raw| format!("{:?}", raw.get("_id"))).collect()))
+    }
+
+    /// Those of `ids` that have a document.
+    ///
+    /// # Errors
+    /// As [`Self::page`].
+    pub async fn present(&self, domain: Domain, ids: &[Id]) -> Result<Vec<Id>, ReplayError> {
+        let mut patience = Patience::with("MongoDB");
+        loop {
+            let documents = self.collection(domain);
+            let find = documents.find(doc! {"_id": {"$in": ids}}).projection(doc! {"_id": 1});
+            let found: mongodb::error::Result<Vec<RawDocumentBuf>> =
+                async { find.await?.try_collect().await }.await;
+            match found {
+                Err(error) if servers::is_passing(&error) => {
+                    patience.wait(ReplayError::from(error)).await?
+                }
+                found => {
+                    let found = found?;
+                    let ids = found.iter().filter_map(|raw| raw.get_object_id("_id").ok());
+                    return Ok(ids.map(Id::from).collect());
+                }
+            }
+        }
     }
 
     fn collection(&self, domain: Domain) -> Collection<RawDocumentBuf> {
-        self.mongodb.collection(domain.collection())
-    }
-
-    async fn write(&mut self, domain: Domain, batch: &[RawDocumentBuf]) -> Result<(), ReplayError> {
-        self.outcome.documents += batch.len() as u64;
-        let mut changes = Vec::with_capacity(batch.len());
-        for raw in batch {
-            match change(domain, raw) {
-                Ok(change) => changes.push(change),
-                Err(reason) => self.refuse(domain, format!("{:?}", raw.get("_id")), reason),
-            }
-        }
-        if self.apply(&changes).await?.is_ok() {
-            return Ok(());
-        }
-        // One of them is to blame: the others shall not suffer for it.
-        for change in changes {
-            let id = change.entity.to_string();
-            if let Err(reason) = self.apply(&[change]).await? {
-                self.refuse(domain, id, reason);
-            }
-        }
-        Ok(())
-    }
-
-    fn refuse(&mut self, domain: Domain, id: String, reason: String) {
-        self.outcome.refused.push((format!("{} {id}", domain.collection()), reason));
-    }
-
-    /// The inner error is MySQL's refusal of a row.
-    async fn apply(&mut self, changes: &[Change]) -> Result<Result<(), String>, ReplayError> {
-        let started = Instant::now();
-        let mut waits = RetryPolicy::default().waits();
-        loop {
-            let attempt = async {
-                let writer = match &mut self.writer {
-                    Some(writer) => writer,
-                    none => {
-                        none.insert(Writer::connect(self.mysql).await.map_err(ApplyError::from)?)
-                    }
-                };
-                let writes = Writes::of(changes.iter().cloned());
-                apply(writer, stream::iter([writes]), &[]).await
-            };
-            match attempt.await {
-                Ok(_) => return Ok(Ok(())),
-                Err(ApplyError::Refused(poison)) => return Ok(Err(poison.to_string())),
-                Err(ApplyError::Busy(_)) => {}
-                Err(ApplyError::Away(error)) => {
-                    self.writer = None;
-                    if started.elapsed() > PATIENCE {
-                        return Err(ReplayError::Mysql(error));
-                    }
-                    tracing::warn!(error, "MySQL is away: trying again");
-                }
-            }
-            tokio::time::sleep(waits.next().unwrap_or_default()).await;
-        }
+        let options = CollectionOptions::builder().read_concern(ReadConcern::majority()).build();
+        self.0.collection_with_options(domain.collection(), options)
     }
 }

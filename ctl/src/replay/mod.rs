@@ -2,24 +2,31 @@
 
 mod document;
 mod documents;
+mod leftover;
+mod rebuild;
 mod topics;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use projector::rebuild::SameVersion;
 use rdkafka::error::KafkaError;
 use shared::process::{GroupSettings, KafkaSettings, MongoSettings, MysqlSettings};
 
-use self::documents::Rebuild;
+use self::documents::Documents;
+use self::rebuild::{Outcome, Rebuild};
 use crate::servers;
 use crate::terminal::Terminal;
 
 /// Rebuild MySQL from MongoDB or from the topics.
 ///
 /// Everything goes through the projector's own guards, so a row never turns older,
-/// nothing that was deleted comes back, and it can be repeated at any time. Tables
-/// that are missing are created.
+/// nothing that was deleted comes back, and it can be repeated at any time, also beside
+/// another replay. Tables that are missing are created.
+///
+/// From MongoDB, rows of suppliers and products whose document is gone are removed. A
+/// server that goes away on the way is waited for, up to five minutes.
 ///
 /// Exit code 0: done. 1: some documents have no row; they are listed.
 #[derive(Debug, Args)]
@@ -27,6 +34,12 @@ pub struct ReplayArgs {
     /// Where the rows shall come from.
     #[arg(long, value_enum, default_value_t = From::Mongodb)]
     from: From,
+
+    /// Write rows again that have the version of their document already, and keep their
+    /// event: for a column that is new, a mapping that was wrong, rows that were changed by
+    /// hand. No document changes, and no event is written.
+    #[arg(long)]
+    same_version: bool,
 
     #[command(flatten)]
     mongodb: MongoSettings,
@@ -47,7 +60,8 @@ enum From {
     /// the event_id 00000000-0000-0000-0000-000000000000 until their next event.
     Mongodb,
     /// The events from the first on, as long as the topics still hold it. Stop the
-    /// projectors first and start them again once this command waits for them.
+    /// projectors first and start them again once this command waits for them. It ends
+    /// when they have applied what the topics held when it began.
     Topics,
 }
 
@@ -67,6 +81,15 @@ pub enum ReplayError {
     NoLongerThere { topic: String, partition: i32, low: i64 },
     #[error("projectors of group {0} are running: stop them first, or use --from mongodb")]
     GroupIsActive(String),
+    #[error(
+        "--same-version goes with --from mongodb: an event of an equal version is a repetition"
+    )]
+    EventsOfTheSameVersion,
+    #[error(
+        "MongoDB has no document at all, MySQL has rows: they stay, since this is more likely \
+         the wrong database (DATABASE_NAME)"
+    )]
+    NoDocuments,
     #[error("cannot write the result: {0}")]
     Output(#[from] std::io::Error),
 }
@@ -91,19 +114,39 @@ async fn from_mongodb(
 ) -> Result<ExitCode, ReplayError> {
     projector::database::prepare(&args.mysql).await?;
     let progress = terminal.progress(0);
-    let mongodb = servers::mongodb(&args.mongodb).await?;
-    let mut rebuild = Rebuild::new(mongodb, &args.mysql, &progress);
-    progress.restart(rebuild.count().await?);
-    let finished = rebuild.run().await;
+    let documents = Documents::new(servers::mongodb(&args.mongodb).await?);
+    progress.restart_at_about(documents.estimate().await?);
+    let same_version = if args.same_version { SameVersion::Refill } else { SameVersion::Keep };
+    let mut rebuild = Rebuild {
+        documents,
+        mysql: &args.mysql,
+        same_version,
+        progress: &progress,
+        outcome: Outcome::default(),
+        writer: None,
+    };
+    let finished = match rebuild.run().await {
+        Ok(()) => rebuild.remove_leftovers().await,
+        Err(error) => Err(error),
+    };
     progress.finish();
     finished?;
-    let outcome = rebuild.outcome;
-    for (document, reason) in &outcome.refused {
+    tell(&rebuild.outcome, out)?;
+    Ok(if rebuild.outcome.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tell(outcome: &Outcome, out: &mut impl Write) -> std::io::Result<()> {
+    for (document, reason) in &outcome.named {
         writeln!(out, "{document}: {reason}")?;
     }
-    let refused = outcome.refused.len();
-    writeln!(out, "{} documents read, {refused} refused", outcome.documents)?;
-    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let unnamed = outcome.refused - outcome.named.len() as u64;
+    if unnamed > 0 {
+        writeln!(out, "and {unnamed} more")?;
+    }
+    if outcome.removed > 0 {
+        writeln!(out, "{} rows removed, whose documents are gone", outcome.removed)?;
+    }
+    writeln!(out, "{} documents read, {} refused", outcome.documents, outcome.refused)
 }
 
 async fn from_topics(
@@ -111,13 +154,16 @@ async fn from_topics(
     terminal: &Terminal,
     out: &mut impl Write,
 ) -> Result<ExitCode, ReplayError> {
+    if args.same_version {
+        return Err(ReplayError::EventsOfTheSameVersion);
+    }
     let (kafka, group) = (args.kafka.clone(), args.group.kafka_group_id.clone());
     let rewinding = tokio::task::spawn_blocking(move || topics::rewind(&kafka, &group));
-    rewinding.await.unwrap_or(Err(KafkaError::Canceled.into()))?;
+    let ends = rewinding.await.unwrap_or(Err(KafkaError::Canceled.into()))?;
     let progress = terminal.progress(0);
-    let followed = topics::follow(&args.kafka, &args.group.kafka_group_id, &progress).await;
+    let followed = topics::follow(&args.kafka, &args.group.kafka_group_id, ends, &progress).await;
     progress.finish();
     followed?;
-    writeln!(out, "all events applied")?;
+    writeln!(out, "all events applied that the topics held at the start")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -10,31 +10,34 @@ use shared::event::Domain;
 use shared::process::KafkaSettings;
 
 use super::ReplayError;
-use crate::offsets::Offsets;
+use crate::offsets::{Offsets, Range};
+use crate::patience::Patience;
 use crate::servers::{self, PATIENCE};
 use crate::terminal::Progress;
 
 /// Between two looks at how far the projectors have come.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Sets the group back. Blocks for some seconds.
+/// Sets the group back. Returns what it has to read again, as far as it is there by now:
+/// of a system that is written to, the end is never reached. Blocks for some seconds.
 ///
 /// # Errors
 /// - [`ReplayError::NoLongerThere`]: the topics do not reach back to their first event.
 /// - [`ReplayError::GroupIsActive`]: a projector runs; only an idle group can be set back.
-pub fn rewind(settings: &KafkaSettings, group: &str) -> Result<(), ReplayError> {
+pub fn rewind(settings: &KafkaSettings, group: &str) -> Result<Vec<Range>, ReplayError> {
     let consumer: BaseConsumer = servers::kafka(settings).set("group.id", group).create()?;
-    let mut beginning = TopicPartitionList::new();
+    let (mut beginning, mut ranges) = (TopicPartitionList::new(), Vec::new());
     for domain in Domain::ALL {
         let topic = settings.topic(domain.topic());
         let metadata = consumer.fetch_metadata(Some(&topic), PATIENCE)?;
         for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
             let partition = partition.id();
-            let (low, _) = consumer.fetch_watermarks(&topic, partition, PATIENCE)?;
+            let (low, end) = consumer.fetch_watermarks(&topic, partition, PATIENCE)?;
             if low > 0 {
                 return Err(ReplayError::NoLongerThere { topic, partition, low });
             }
             beginning.add_partition_offset(&topic, partition, Offset::Offset(0))?;
+            ranges.push(Range { topic: topic.clone(), partition, from: 0, to: end });
         }
     }
     match consumer.commit(&beginning, CommitMode::Sync) {
@@ -43,25 +46,29 @@ pub fn rewind(settings: &KafkaSettings, group: &str) -> Result<(), ReplayError> 
             | RDKafkaErrorCode::IllegalGeneration
             | RDKafkaErrorCode::RebalanceInProgress,
         )) => Err(ReplayError::GroupIsActive(group.to_owned())),
-        other => Ok(other?),
+        other => {
+            other?;
+            Ok(ranges)
+        }
     }
 }
 
-/// Returns once the group has read everything.
+/// Returns once the group has read all of `ranges`.
 ///
 /// # Errors
-/// Where the brokers do not answer.
+/// If the brokers stay away.
 pub async fn follow(
     settings: &KafkaSettings,
     group: &str,
+    ranges: Vec<Range>,
     progress: &Progress,
 ) -> Result<(), ReplayError> {
-    let mut left = look(settings, group).await?;
+    let mut left = look(settings, group, &ranges).await?;
     progress.restart(left);
     progress.stage("waiting for a projector");
     while left > 0 {
         tokio::time::sleep(LOOK).await;
-        let now = look(settings, group).await?;
+        let now = look(settings, group, &ranges).await?;
         if now < left {
             progress.stage("applied by the projectors");
             progress.advance(left - now);
@@ -71,14 +78,24 @@ pub async fn follow(
     Ok(())
 }
 
-async fn look(settings: &KafkaSettings, group: &str) -> Result<u64, ReplayError> {
-    let (settings, group) = (settings.clone(), group.to_owned());
-    let looking = tokio::task::spawn_blocking(move || left(&settings, &group));
-    Ok(looking.await.unwrap_or(Err(KafkaError::Canceled))?)
+/// How many records the group has still to read.
+async fn look(settings: &KafkaSettings, group: &str, ranges: &[Range]) -> Result<u64, ReplayError> {
+    let mut patience = Patience::with("Kafka");
+    loop {
+        let (settings, group, ranges) = (settings.clone(), group.to_owned(), ranges.to_vec());
+        let looking = tokio::task::spawn_blocking(move || left(&settings, &group, ranges));
+        match looking.await.unwrap_or(Err(KafkaError::Canceled)) {
+            Ok(left) => return Ok(left),
+            Err(error) => patience.wait(error).await?,
+        }
+    }
 }
 
-fn left(settings: &KafkaSettings, group: &str) -> KafkaResult<u64> {
+fn left(settings: &KafkaSettings, group: &str, ranges: Vec<Range>) -> KafkaResult<u64> {
     let offsets = Offsets::open(settings, group)?;
-    let lags = Domain::ALL.map(|domain| offsets.lag(&settings.topic(domain.topic())));
-    lags.into_iter().try_fold(0, |sum, lag| Ok(sum + lag?.unwrap_or_default().records))
+    let mut left = 0;
+    for of_one_topic in ranges.chunk_by(|one, other| one.topic == other.topic) {
+        left += offsets.unread(of_one_topic.to_vec())?.records;
+    }
+    Ok(left)
 }

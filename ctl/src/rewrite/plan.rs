@@ -2,7 +2,7 @@
 
 use bson::{RawDocument, RawDocumentBuf};
 use shared::document::{Document, Order, OrderStatus, Post, Product, Supplier, User};
-use shared::event::{Domain, EventType, deletion_data};
+use shared::event::{Domain, Envelope, EventType, deletion_data};
 use shared::outbox::{MAX_PAYLOAD_BYTES, OutboxRecord};
 use shared::{Id, Timestamp};
 
@@ -78,7 +78,13 @@ fn of<D: Document>(
     let event = event(&document);
     match event.is_deletion() {
         true => record(event, target.id, version, &deletion_data(D::DOMAIN, target.id, version)),
-        false => record(event, target.id, version, &document),
+        false => {
+            let record = record(event, target.id, version, &document)?;
+            // What BSON holds and JSON does not, as NaN, the projector could not read back.
+            let read: Result<Envelope<'_, D>, _> = serde_json::from_str(&record.payload);
+            read.map_err(|error| Refusal::Unreadable(error.to_string()))?;
+            Ok(record)
+        }
     }
 }
 
@@ -144,6 +150,29 @@ mod tests {
         for domain in [Domain::User, Domain::Order, Domain::Post] {
             assert!(matches!(absent(domain, &target(4)), Err(Refusal::NoSuchEvent)));
         }
+    }
+
+    /// The Python system stored such a rate for a post without views.
+    #[test]
+    fn a_number_that_json_lacks_is_refused_before_it_becomes_a_dead_letter() {
+        let now = bson::DateTime::now();
+        let post = |rate: f64| {
+            bson::rawdoc! {
+                "_id": ObjectId::new(), "created_at": now, "updated_at": now, "version": 1_i64,
+                "post_type": "text", "text_content": "tc",
+                "author": {
+                    "user_id": ObjectId::new(), "display_name": "dn", "avatar": "av",
+                    "author_type": "user",
+                },
+                "stats": {
+                    "view_count": 0_i64, "like_count": 0_i64, "comment_count": 0_i64,
+                    "share_count": 0_i64, "save_count": 0_i64, "engagement_rate": rate,
+                },
+            }
+        };
+        present(Domain::Post, &target(0), &post(0.5)).unwrap();
+        let refused = present(Domain::Post, &target(0), &post(f64::NAN));
+        assert!(matches!(refused, Err(Refusal::Unreadable(_))), "{refused:?}");
     }
 
     #[test]

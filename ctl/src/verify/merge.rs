@@ -1,20 +1,22 @@
 //! Two sorted streams, side by side.
 
 use std::cmp::Ordering;
+use std::ops::ControlFlow;
 
 use futures::{Stream, TryStreamExt as _};
 
 use super::VerifyError;
 use super::projected::{Projected, Source};
 
-/// Visits every id of either side once, in order, holding one of each at a time.
+/// Visits every id of either side once, in order, holding one of each at a time, until a
+/// visit says that it is enough.
 ///
 /// # Errors
 /// The first that either stream yields.
 pub async fn merge<D, R>(
     documents: D,
     rows: R,
-    mut visit: impl FnMut(Option<Source>, Option<Projected>),
+    mut visit: impl FnMut(Option<Source>, Option<Projected>) -> ControlFlow<()>,
 ) -> Result<(), VerifyError>
 where
     D: Stream<Item = mongodb::error::Result<Source>>,
@@ -32,7 +34,9 @@ where
         };
         let left = if order.is_le() { document.take() } else { None };
         let right = if order.is_ge() { row.take() } else { None };
-        visit(left, right);
+        if visit(left, right).is_break() {
+            return Ok(());
+        }
         if order.is_le() {
             document = documents.try_next().await?;
         }
@@ -67,6 +71,7 @@ mod tests {
         let mut seen = Vec::new();
         merge(stream::iter(documents), stream::iter(rows), |document, row| {
             seen.push((document.map(|it| it.id().to_owned()), row.map(|it| it.id)));
+            ControlFlow::Continue(())
         })
         .await
         .unwrap();

@@ -3,8 +3,9 @@
 //! A pass walks both sides of every table, ordered by id, in pages, several ranges at a
 //! time, and notes the ids that seem to differ. Those are then looked at again, with
 //! fresh reads, for as long as an event of theirs is on its way; what differs in the
-//! last look is reported. Memory does not grow with the number of documents, and by
-//! some twenty bytes with each difference.
+//! last look is reported. Memory does not grow with the number of documents; with each
+//! difference it grows by 64 bytes, up to the number of differences after which a
+//! comparison ends early.
 
 mod compare;
 mod examine;
@@ -77,6 +78,11 @@ pub struct VerifyArgs {
     #[arg(long, default_value_t = 10, value_name = "N")]
     first: usize,
 
+    /// End the comparison once so many seem to differ: a replica that lacks everything is
+    /// filled again by `outboxctl replay`, and needs no list. --repair mends so many at a time.
+    #[arg(long, default_value_t = 100_000, value_parser = value_parser!(u32).range(1..=10_000_000), value_name = "N")]
+    most: u32,
+
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -137,6 +143,7 @@ pub async fn run(
         progress: progress.clone(),
         first: args.first,
         parallel: args.parallel.into(),
+        most: args.most as usize,
     };
     let patience = args
         .wait
@@ -144,14 +151,10 @@ pub async fn run(
     if args.watch {
         return watch::run(&verifier, patience, Duration::from_secs(args.every), args.addr).await;
     }
-    let compared = async {
-        let compared = patiently(&verifier, patience).await?;
-        match args.repair && !compared.report.clean {
-            true => repair::repair(&verifier, &Rewriter::new(mongodb), compared).await,
-            false => Ok(compared),
-        }
+    let compared = match args.repair {
+        true => repair_all(&verifier, &Rewriter::new(mongodb), patience).await,
+        false => patiently(&verifier, patience).await,
     };
-    let compared = compared.await;
     progress.finish();
     let report = compared?.report;
     match args.json {
@@ -159,6 +162,26 @@ pub async fn run(
         false => write!(out, "{report}")?,
     }
     Ok(if report.clean { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+}
+
+/// Repairs what differs, as many at a time as a comparison lists, until nothing differs or
+/// what was repaired differs still.
+async fn repair_all(
+    verifier: &Verifier,
+    rewriter: &Rewriter,
+    patience: Patience,
+) -> Result<Compared, VerifyError> {
+    loop {
+        let compared = patiently(verifier, patience).await?;
+        if compared.report.clean {
+            return Ok(compared);
+        }
+        let more = compared.report.more;
+        let repaired = repair::repair(verifier, rewriter, compared).await?;
+        if !more || !repaired.report.clean {
+            return Ok(repaired);
+        }
+    }
 }
 
 /// Tries again what a server that is away, or not yet filled, has cut short.

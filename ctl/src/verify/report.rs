@@ -8,6 +8,8 @@ use super::shape::Shape;
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     pub clean: bool,
+    /// The comparison ended early, because so many differ; the tables count what it saw.
+    pub more: bool,
     pub seconds: f64,
     pub tables: Vec<TableReport>,
 }
@@ -124,6 +126,6 @@ impl TableReport {
 
 impl Report {
     pub fn new(tables: Vec<TableReport>, seconds: f64) -> Self {
-        Self { clean: tables.iter().all(TableReport::is_clean), seconds, tables }
+        Self { clean: tables.iter().all(TableReport::is_clean), more: false, seconds, tables }
     }
 }

@@ -1,5 +1,8 @@
 //! The entities of one domain that seemed to differ.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use shared::Id;
 
 use super::VerifyError;
@@ -8,13 +11,28 @@ use super::report::Tables;
 use super::shape::Shape;
 use super::verifier::{Look, Verifier};
 
-/// One domain after its pass: what is certain, and what seems to differ. Twenty bytes
-/// for each of those, so that a replica that lacks everything costs no more memory than
-/// one that lacks nothing.
+/// One domain after its pass: what is certain, and what seems to differ: 32 bytes for each
+/// of those, twice while they are looked at again, and no more of them than [`Room`] has.
 pub struct Suspicion {
     pub shape: &'static Shape,
     pub settled: Tables,
     pub ids: Vec<Suspect>,
+}
+
+/// How many more suspects a comparison takes. What its ranges find is counted together.
+#[derive(Debug, Clone)]
+pub struct Room(Arc<AtomicUsize>);
+
+impl Room {
+    pub fn new(most: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(most)))
+    }
+
+    /// False if there is none left.
+    pub fn take(&self) -> bool {
+        let less = |room: usize| room.checked_sub(1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -45,9 +45,13 @@ impl fmt::Display for Report {
         }
         let differing: u64 = self.tables.iter().map(TableReport::differing).sum();
         let documents: u64 = self.tables.iter().map(|table| table.documents).sum();
-        let verdict = match self.clean {
-            true => "clean: every document equals its rows, and no row is extra".to_owned(),
-            false => format!("{} differences", grouped(differing)),
+        let verdict = match (self.clean, self.more) {
+            (true, _) => "clean: every document equals its rows, and no row is extra".to_owned(),
+            (false, false) => format!("{} differences", grouped(differing)),
+            (false, true) => format!(
+                "more than {} differ, the rest was not compared: outboxctl replay",
+                grouped(differing)
+            ),
         };
         writeln!(f, "\n{verdict} ({} compared in {:.1} s)", grouped(documents), self.seconds)
     }

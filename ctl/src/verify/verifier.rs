@@ -1,6 +1,7 @@
 //! One comparison: a pass over everything, then closer and closer looks at what
 //! seemed to differ in it.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -11,7 +12,7 @@ use super::replica::Rows;
 use super::report::{Report, Tables};
 use super::shape::Shape;
 use super::source::Documents;
-use super::suspicion::Suspicion;
+use super::suspicion::{Room, Suspicion};
 use super::{AGAIN, VerifyError, merge};
 use crate::terminal::Progress;
 
@@ -27,6 +28,8 @@ pub struct Verifier {
     pub first: usize,
     /// How many ranges are compared at a time.
     pub parallel: usize,
+    /// A comparison ends once so many seem to differ.
+    pub most: usize,
 }
 
 /// How long a difference may stay before it counts.
@@ -55,19 +58,42 @@ pub struct Compared {
 
 impl Verifier {
     /// # Errors
-    /// Where one of the servers cannot be read.
+    /// If one of the servers cannot be read.
     pub async fn verify(&self, patience: Patience) -> Result<Compared, VerifyError> {
         let started = Instant::now();
+        let deadline = started + patience.longest();
+        loop {
+            let (suspicions, more) = self.pass_all().await?;
+            let mut compared = self.settle(suspicions, patience, started).await?;
+            if !more {
+                return Ok(compared);
+            }
+            // All that were looked at have arrived: then the next may have, too.
+            if !compared.report.clean || Instant::now() >= deadline {
+                compared.report.more = true;
+                compared.report.clean = false;
+                return Ok(compared);
+            }
+        }
+    }
+
+    /// What seems to differ, and whether it is not all, because there was no room for more.
+    async fn pass_all(&self) -> Result<(Vec<Suspicion>, bool), VerifyError> {
         let mut total = 0;
         for shape in Shape::ALL {
             total += self.documents.count(shape.domain).await?;
         }
-        self.progress.restart(total);
-        let mut suspicions = Vec::new();
+        self.progress.restart_at_about(total);
+        let room = Room::new(self.most);
+        let (mut suspicions, mut more) = (Vec::new(), false);
         for shape in Shape::ALL {
-            suspicions.push(self.pass(shape).await?);
+            let mut suspicion = Suspicion::new(shape);
+            if !more {
+                more = self.pass(&mut suspicion, &room).await?;
+            }
+            suspicions.push(suspicion);
         }
-        self.settle(suspicions, patience, started).await
+        Ok((suspicions, more))
     }
 
     /// Looks again at what differs until it is clean or patience ends.
@@ -100,22 +126,28 @@ impl Verifier {
         }
     }
 
-    async fn pass(&self, shape: &'static Shape) -> Result<Suspicion, VerifyError> {
+    /// True if it ended early, without room for more.
+    async fn pass(&self, suspicion: &mut Suspicion, room: &Room) -> Result<bool, VerifyError> {
+        let shape = suspicion.shape;
         self.progress.stage(shape.table.name);
         let ranges = self.documents.ranges(shape.domain, self.parallel * RANGES_EACH).await?;
-        let mut ranges = ranges.into_iter();
-        let mut suspicion = Suspicion::new(shape);
+        let (mut ranges, mut more) = (ranges.into_iter(), false);
         let mut under_way = JoinSet::new();
         loop {
             while under_way.len() < self.parallel
+                && !more
                 && let Some(range) = ranges.next()
             {
-                let verifier = self.clone();
-                under_way.spawn(async move { verifier.pass_range(shape, range).await });
+                let (verifier, room) = (self.clone(), room.clone());
+                under_way.spawn(async move { verifier.pass_range(shape, range, &room).await });
             }
             match under_way.join_next().await {
-                None => return Ok(suspicion),
-                Some(found) => suspicion.absorb(found??, self.first),
+                None => return Ok(more),
+                Some(passed) => {
+                    let (found, is_cut_short) = passed??;
+                    more |= is_cut_short;
+                    suspicion.absorb(found, self.first);
+                }
             }
         }
     }
@@ -124,27 +156,34 @@ impl Verifier {
         &self,
         shape: &'static Shape,
         range: Range,
-    ) -> Result<Suspicion, VerifyError> {
-        let mut suspicion = Suspicion::new(shape);
+        room: &Room,
+    ) -> Result<(Suspicion, bool), VerifyError> {
+        let (mut suspicion, mut is_cut_short) = (Suspicion::new(shape), false);
         let documents = self.documents.all(shape, range).await?;
         merge::merge(documents, self.rows.all(shape, range), |source, row| {
             self.progress.advance(u64::from(source.is_some()));
-            let differences = compare(shape, source.as_ref(), row.as_ref());
-            match differences.into_iter().next() {
-                None => suspicion.settled.saw(source.as_ref(), row.as_ref()),
-                Some(difference) => match difference.id.parse() {
-                    Ok(id) => suspicion.suspect(id),
-                    // Its _id was made by hand, so it has no row: what the pass saw is
-                    // the last word.
-                    Err(_) => {
-                        suspicion.settled.saw(source.as_ref(), row.as_ref());
-                        suspicion.settled.file(difference, self.first);
-                    }
-                },
+            let Some(difference) = compare(shape, source.as_ref(), row.as_ref()).into_iter().next()
+            else {
+                suspicion.settled.saw(source.as_ref(), row.as_ref());
+                return ControlFlow::Continue(());
+            };
+            match difference.id.parse() {
+                Ok(id) if room.take() => suspicion.suspect(id),
+                Ok(_) => {
+                    is_cut_short = true;
+                    return ControlFlow::Break(());
+                }
+                // Its _id was made by hand, so it has no row: what the pass saw is the
+                // last word.
+                Err(_) => {
+                    suspicion.settled.saw(source.as_ref(), row.as_ref());
+                    suspicion.settled.file(difference, self.first);
+                }
             }
+            ControlFlow::Continue(())
         })
         .await?;
-        Ok(suspicion)
+        Ok((suspicion, is_cut_short))
     }
 }
 

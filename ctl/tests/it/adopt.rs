@@ -183,3 +183,61 @@ async fn users_join_those_who_are_there_unless_their_address_is_taken() {
     assert_eq!(all(&stack, "User").await.len(), 1, "who could not move is not lost");
     stack.drop().await;
 }
+
+/// The Python system changes a user, and signs another one up, while users move: neither
+/// is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_python_system_still_writes_is_not_lost() {
+    const USERS: usize = 3_000;
+    let stack = Stack::new().await;
+    let legacy_users = stack.mongodb.collection::<Fields>("User");
+    // One of ours is there already, so `User` cannot simply be renamed.
+    stack.store(&user()).await;
+    let python_user = |number: usize| {
+        let mut document = legacy(stored(&user()));
+        let email = format!("{number}@example.com");
+        document.insert("_id", ObjectId::new());
+        document.get_document_mut("contact_info").unwrap().insert("primary_email", email);
+        document
+    };
+    legacy_users.insert_many((0..USERS).map(python_user)).await.unwrap();
+    let ids: Vec<ObjectId> =
+        all(&stack, "User").await.iter().map(|user| user.get_object_id("_id").unwrap()).collect();
+    let adopt = stack.start(&["adopt", "--json", "--wait", "0"], &[]);
+    let ending = tokio::spawn(adopt.wait_with_output());
+    let mut last = BTreeMap::new();
+    let mut late = (USERS..USERS + 300).map(python_user);
+    for (round, ids) in ids.chunks(16).cycle().enumerate() {
+        if ending.is_finished() {
+            break;
+        }
+        let bio = format!("python {round}");
+        let change = doc! {"$set": {"profile.bio": &bio}};
+        let change = async |id: &ObjectId| {
+            legacy_users.update_one(doc! {"_id": id}, change.clone()).await.unwrap().matched_count
+        };
+        let changed = futures::future::join_all(ids.iter().map(change)).await;
+        let changed = ids.iter().zip(changed).filter(|(_, matched)| *matched == 1);
+        last.extend(changed.map(|(id, _)| (*id, bio.clone())));
+        if let Some(signed_up) = late.next() {
+            last.insert(signed_up.get_object_id("_id").unwrap(), String::new());
+            legacy_users.insert_one(signed_up).await.unwrap();
+        }
+    }
+    let run = Run::from(ending.await.unwrap().unwrap());
+    assert!(run.code.is_some(), "{}", run.stderr);
+    assert!(last.len() > 100, "only {} writes met the adoption", last.len());
+    let mut bios = BTreeMap::new();
+    for collection in ["User", "users"] {
+        for document in all(&stack, collection).await {
+            let bio = document.get_document("profile").unwrap().get_str("bio").unwrap_or("");
+            bios.insert(document.get_object_id("_id").unwrap(), bio.to_owned());
+        }
+    }
+    for (id, bio) in last {
+        let found = bios.get(&id);
+        assert!(found.is_some(), "{id} is lost");
+        assert!(bio.is_empty() || found == Some(&bio), "{id}: {found:?} instead of {bio:?}");
+    }
+    stack.drop().await;
+}

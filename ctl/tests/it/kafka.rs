@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -69,4 +70,24 @@ pub async fn publish_created<D: Document>(topic: &str, document: &D) {
         headers.insert(Header { key, value: Some(value) })
     });
     publish(topic, &document.id().to_string(), &value.to_string(), Some(headers)).await;
+}
+
+/// Commits `offset` of partition 0 for an idle group.
+pub fn commit(group: &str, topic: &str, offset: i64) {
+    let consumer: BaseConsumer = client().set("group.id", group).create().unwrap();
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(topic, 0, Offset::Offset(offset)).unwrap();
+    consumer.commit(&offsets, CommitMode::Sync).unwrap();
+}
+
+/// What the group has committed of partition 0.
+pub fn committed(group: &str, topic: &str) -> Option<i64> {
+    let consumer: BaseConsumer = client().set("group.id", group).create().unwrap();
+    let mut wanted = TopicPartitionList::new();
+    wanted.add_partition(topic, 0);
+    let committed = consumer.committed_offsets(wanted, TIMEOUT).unwrap();
+    match committed.elements()[0].offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    }
 }

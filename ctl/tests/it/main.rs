@@ -8,6 +8,7 @@ mod dlq;
 mod documents;
 mod kafka;
 mod projector;
+mod rebuild;
 mod relay;
 mod repair;
 mod replay;

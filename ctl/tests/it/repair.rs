@@ -131,6 +131,39 @@ async fn ranges_side_by_side_leave_nothing_out() {
     stack.drop().await;
 }
 
+/// Memory and time are bounded where everything is missing: the rest needs no listing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_replica_is_told_from_the_first_of_its_differences() {
+    let stack = Stack::new().await;
+    let template = stored(&post(Id::new()));
+    let documents = (0..3_000).map(|_| {
+        let mut document = template.clone();
+        document.insert("_id", Id::new());
+        document
+    });
+    stack.mongodb.collection("posts").insert_many(documents).await.unwrap();
+    let few = stack.outboxctl(&["verify", "--most", "1000", "--json"]).await;
+    let report = few.json();
+    assert_eq!(
+        (few.code, &report["clean"], &report["more"]),
+        (Some(1), &json!(false), &json!(true))
+    );
+    assert_eq!(report["tables"][6]["missing"], 1_000, "{report}");
+    let told = stack.outboxctl(&["verify", "--most", "1000"]).await.stdout;
+    assert!(told.contains("more than 1,000 differ") && told.contains("outboxctl replay"), "{told}");
+
+    let all = stack.outboxctl(&["verify", "--json"]).await.json();
+    assert_eq!((&all["more"], &all["tables"][6]["missing"]), (&json!(false), &json!(3_000)));
+
+    // What it cannot look at in one go is mended in several.
+    let (relay, projector) = (Relay::start(&stack), Projector::start(&stack));
+    let repaired = stack.outboxctl(&["verify", "--repair", "--most", "1000"]).await;
+    assert_eq!(repaired.code, Some(0), "{}{}", repaired.stdout, repaired.stderr);
+    relay.stop().await;
+    projector.stop().await;
+    stack.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_latest_comparison_is_shown_to_prometheus() {
     let stack = Stack::new().await;

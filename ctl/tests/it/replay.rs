@@ -5,7 +5,9 @@ use shared::event::Domain;
 use shared::{Id, Timestamp};
 
 use crate::documents::{order, post, product, supplier, user};
-use crate::kafka::{TIMEOUT, age_out_one, create_topic, delete_topics, publish_created};
+use crate::kafka::{
+    TIMEOUT, age_out_one, commit, committed, create_topic, delete_topics, publish_created,
+};
 use crate::projector::Projector;
 use crate::stack::{Run, Stack};
 
@@ -106,7 +108,7 @@ async fn an_empty_mysql_is_rebuilt_from_the_topics() {
     let run = Run::from(replay.wait_with_output().await.unwrap());
     assert_eq!(
         (run.code, run.stdout.as_str()),
-        (Some(0), "all events applied\n"),
+        (Some(0), "all events applied that the topics held at the start\n"),
         "{}",
         run.stderr
     );
@@ -120,5 +122,76 @@ async fn an_empty_mysql_is_rebuilt_from_the_topics() {
     assert!(refused.stderr.contains("older events are gone"), "{}", refused.stderr);
     delete_topics(&topics.each_ref().map(String::as_str)).await;
     delete_topics(&[&format!("{}.dead-letter", stack.name)]).await;
+    stack.drop().await;
+}
+
+/// What is written while the rows are rebuilt is not waited for: on a busy system there
+/// would be no end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_from_the_topics_ends_although_writes_go_on() {
+    let stack = Stack::new().await;
+    let topics = Domain::ALL.map(|domain| format!("{}.{}", stack.name, domain.topic()));
+    for topic in &topics {
+        create_topic(topic, 1).await;
+    }
+    let users = &topics[0];
+    for _ in 0..3 {
+        publish_created(users, &user()).await;
+    }
+    commit(&stack.name, users, 3);
+    let replay = stack.start(&["replay", "--from", "topics"], &[]);
+    let started = Instant::now();
+    while committed(&stack.name, users) != Some(0) {
+        assert!(started.elapsed() < TIMEOUT, "the group was not set back");
+    }
+    for _ in 0..4 {
+        publish_created(users, &user()).await;
+    }
+    // As a projector that has applied all that there was, and is not done with the rest.
+    commit(&stack.name, users, 3);
+    let ended = tokio::time::timeout(TIMEOUT, replay.wait_with_output()).await;
+    let run = Run::from(ended.expect("it waits for records that came later").unwrap());
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    delete_topics(&topics.each_ref().map(String::as_str)).await;
+    stack.drop().await;
+}
+
+/// A failover in the middle of a long replay: it waits, says so, and goes on where it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_outlasts_a_mongodb_that_steps_down() {
+    let stack = Stack::new().await;
+    stack.store(&user()).await;
+    let admin = stack.mongodb.client().database("admin");
+    // Of this test's database alone; PrimarySteppedDown, more often than the driver repeats it.
+    let namespace = format!("{}.users", stack.name);
+    let fail = bson::doc! {
+        "configureFailPoint": "failCommand", "mode": {"times": 6},
+        "data": {"failCommands": ["find"], "errorCode": 189, "namespace": namespace},
+    };
+    admin.run_command(fail).await.unwrap();
+    let run = stack.outboxctl(&["replay"]).await;
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stderr.contains("trying again"), "{}", run.stderr);
+    assert_eq!(run.stdout, "1 documents read, 0 refused\n");
+    stack.drop().await;
+}
+
+/// What a failover takes back must not reach MySQL: the event that is given its version
+/// afterwards would be refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_a_majority_has_is_read() {
+    let stack = Stack::new().await;
+    stack.store(&user()).await;
+    stack.mongodb.run_command(bson::doc! {"profile": 2}).await.unwrap();
+    assert_eq!(stack.outboxctl(&["replay"]).await.code, Some(0));
+    assert_eq!(stack.outboxctl(&["verify"]).await.code, Some(0));
+    let profile = stack.mongodb.collection::<bson::Document>("system.profile");
+    let reads = bson::doc! {"op": "query", "ns": {"$ne": format!("{}.system.profile", stack.name)}};
+    let majority = bson::doc! {"command.readConcern.level": "majority"};
+    let mut of_majority = reads.clone();
+    of_majority.extend(majority);
+    let all = profile.count_documents(reads).await.unwrap();
+    assert!(all >= 10, "{all}");
+    assert_eq!(profile.count_documents(of_majority).await.unwrap(), all);
     stack.drop().await;
 }

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::future::Future;
 
 use chrono::NaiveDateTime;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Datetime, Text};
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
@@ -81,27 +81,71 @@ pub(crate) trait Root: Upsert + Clone {
         connection: &mut Connection,
         ids: &[&str],
     ) -> impl Future<Output = QueryResult<Vec<Shown>>> + Send {
-        async move {
-            let (table, key) = (Self::DOMAIN.collection(), Self::DOMAIN.id_key());
-            let select = format!(
-                "SELECT {key} AS id, event_id FROM {table} FORCE INDEX (PRIMARY) WHERE {key} IN"
-            );
-            let mut shown = Vec::with_capacity(ids.len());
-            for ids in ids.chunks(IDS_A_STATEMENT) {
-                let found: Vec<Shown> = by_ids(&select, ids, "").load(connection).await?;
-                shown.extend(found);
-            }
-            Ok(shown)
-        }
+        Shown::of(connection, Self::DOMAIN, ids, "")
     }
 }
 
+/// Which event a row shows.
 #[derive(QueryableByName)]
 pub(crate) struct Shown {
     #[diesel(sql_type = Text)]
     pub(crate) id: String,
     #[diesel(sql_type = Text)]
     pub(crate) event_id: String,
+    #[diesel(sql_type = Datetime)]
+    pub(crate) event_timestamp: NaiveDateTime,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) version: i64,
+}
+
+impl Shown {
+    pub(crate) fn rank(&self) -> Rank {
+        Rank::new(self.version, self.event_timestamp)
+    }
+
+    /// As others have committed them by now; they are locked until the commit.
+    pub(crate) async fn locked(
+        connection: &mut Connection,
+        domain: Domain,
+        ids: &[&str],
+    ) -> QueryResult<Vec<Self>> {
+        Self::of(connection, domain, ids, " FOR UPDATE").await
+    }
+
+    async fn of(
+        connection: &mut Connection,
+        domain: Domain,
+        ids: &[&str],
+        lock: &'static str,
+    ) -> QueryResult<Vec<Self>> {
+        let (table, key) = (domain.collection(), domain.id_key());
+        let select = format!(
+            "SELECT {key} AS id, event_id, event_timestamp, version \
+             FROM {table} FORCE INDEX (PRIMARY) WHERE {key} IN"
+        );
+        let mut shown = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(IDS_A_STATEMENT) {
+            let found: Vec<Self> = by_ids(&select, ids, lock).load(connection).await?;
+            shown.extend(found);
+        }
+        Ok(shown)
+    }
+}
+
+/// Gives rows the rank of a placeholder: any document outranks them.
+pub(crate) async fn lower_rank(
+    connection: &mut Connection,
+    domain: Domain,
+    ids: &[&str],
+) -> QueryResult<()> {
+    let (table, key) = (domain.collection(), domain.id_key());
+    let lower = format!(
+        "UPDATE {table} SET version = 0, event_timestamp = '1970-01-01 00:00:00' WHERE {key} IN"
+    );
+    for ids in ids.chunks(IDS_A_STATEMENT) {
+        by_ids(&lower, ids, "").execute(connection).await?;
+    }
+    Ok(())
 }
 
 /// A [`Child`] that is there.

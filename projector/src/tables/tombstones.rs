@@ -91,6 +91,27 @@ impl TombstoneRow {
         )
     }
 
+    /// Removes tombstones that were `inferred_by` the absence of a document, where it is
+    /// there now, in that version or a later one. Those of events stay.
+    pub(crate) async fn forget_inferred(
+        connection: &mut Connection,
+        domain: Domain,
+        inferred_by: &str,
+        present: &[(String, i64)],
+    ) -> QueryResult<()> {
+        let ids: Vec<&str> = present.iter().map(|(id, _)| id.as_str()).collect();
+        let found = Self::locked(connection, domain, &ids).await?;
+        let is_void = |it: &&Self| {
+            let there = present.iter().find(|(id, _)| *id == it.entity_id);
+            it.event_id == inferred_by && there.is_some_and(|(_, version)| *version >= it.version)
+        };
+        let void: Vec<&str> =
+            found.iter().filter(is_void).map(|it| it.entity_id.as_str()).collect();
+        let delete =
+            format!("DELETE FROM tombstones WHERE domain = '{}' AND entity_id IN", domain.topic());
+        execute(connection, &delete, &void).await
+    }
+
     /// Removes the rows that do not outrank their tombstone; products take their
     /// variants along, and suppliers leave NULL in products that are still there.
     pub(crate) async fn bury(
