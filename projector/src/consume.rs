@@ -1,7 +1,10 @@
 //! Records out of Kafka, committed ones only, and offsets back.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -23,11 +26,23 @@ use crate::record::{Partition, Record};
 /// applied learns of it by the committed offset.
 const BETWEEN_COMMITS: Duration = Duration::from_millis(50);
 
+/// What the group hands out, in the one order in which it happened: behind a revocation
+/// there is no record of the assignment that it ended.
+#[derive(Debug)]
+pub enum Polled {
+    Record(Record),
+    /// Partitions taken from us: their records and offsets belong to the next owner, which
+    /// may be ourselves a moment later.
+    Revoked(Vec<Partition>),
+}
+
 /// The consumer of the five topics.
 pub struct Source {
     consumer: StreamConsumer<Group>,
     /// With the names the topics have on this cluster.
     topics: Vec<(Domain, Arc<str>)>,
+    /// Came out of the same poll as a revocation, behind it.
+    stashed: Option<Record>,
     /// The next offset of each partition, as last committed or tried to.
     committed: BTreeMap<Partition, i64>,
     /// No earlier than this.
@@ -51,6 +66,7 @@ impl Source {
         Ok(Self {
             consumer,
             topics,
+            stashed: None,
             committed: BTreeMap::new(),
             next_commit: Instant::now(),
             commit_due: None,
@@ -66,24 +82,42 @@ impl Source {
         self.consumer.subscribe(&names)
     }
 
-    /// The next record. It polls, and so must be awaited even where none is wanted:
-    /// then after [`Self::pause`]. May be dropped while it waits.
-    pub async fn next(&self) -> Record {
+    /// Returns what comes next. It polls, and so must be awaited even while no record is
+    /// wanted: then after [`Self::pause`]. May be dropped while it waits.
+    pub async fn next(&mut self) -> Polled {
         loop {
-            if let Some(record) = self.read(self.consumer.recv().await) {
-                return record;
+            let revoked = self.take_revoked();
+            if !revoked.is_empty() {
+                return Polled::Revoked(revoked);
             }
+            if let Some(record) = self.stashed.take() {
+                return Polled::Record(record);
+            }
+            self.stashed = self.receive().await;
         }
     }
 
-    /// A record that is here already.
-    pub fn next_if_any(&self) -> Option<Record> {
-        while let Some(received) = self.consumer.recv().now_or_never() {
-            if let Some(record) = self.read(received) {
-                return Some(record);
-            }
+    /// Returns a record that is here already, unless a revocation comes before it.
+    pub fn next_if_any(&mut self) -> Option<Record> {
+        while self.stashed.is_none() && !self.consumer.context().has_revoked() {
+            let received = self.consumer.recv().now_or_never()?;
+            self.stashed = self.read(received);
         }
-        None
+        if self.consumer.context().has_revoked() { None } else { self.stashed.take() }
+    }
+
+    /// Waits for a record, or for a poll in which partitions were revoked. librdkafka hands
+    /// out neither records nor callbacks but inside a poll, one after the other. A revoked
+    /// partition's records are gone from its queue before the callback returns. So a record
+    /// out of the poll of a revocation belongs behind it.
+    async fn receive(&self) -> Option<Record> {
+        let mut receiving = pin!(self.consumer.recv());
+        let received = poll_fn(|context| match receiving.as_mut().poll(context) {
+            Poll::Ready(received) => Poll::Ready(Some(received)),
+            Poll::Pending if self.consumer.context().has_revoked() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        self.read(received.await?)
     }
 
     /// Remembers the offsets after these, and commits them without waiting for the brokers:
@@ -130,7 +164,7 @@ impl Source {
     }
 
     /// Partitions taken away since the last call. Their offsets are not ours any more.
-    pub fn take_revoked(&mut self) -> Vec<Partition> {
+    fn take_revoked(&mut self) -> Vec<Partition> {
         let revoked = self.consumer.context().take_revoked();
         for partition in &revoked {
             self.committed.remove(partition);
@@ -160,7 +194,11 @@ impl Source {
 
     fn commit_all(&self, mode: CommitMode) {
         let mut offsets = TopicPartitionList::new();
+        let group = self.consumer.context();
         for (partition, offset) in &self.committed {
+            if group.is_revoked(partition) {
+                continue;
+            }
             let offset = Offset::Offset(*offset);
             // Fails only for offsets that no record can have.
             let _ = offsets.add_partition_offset(&partition.topic, partition.partition, offset);

@@ -40,6 +40,16 @@ impl Group {
         self.lag.taken(&record.partition, record.offset);
     }
 
+    /// Whether [`Self::take_revoked`] has something to return.
+    pub(crate) fn has_revoked(&self) -> bool {
+        !lock(&self.revoked).is_empty()
+    }
+
+    /// Whether it was taken away since the last [`Self::take_revoked`].
+    pub(crate) fn is_revoked(&self, partition: &Partition) -> bool {
+        lock(&self.revoked).contains(partition)
+    }
+
     /// Partitions taken away since the last call.
     pub(crate) fn take_revoked(&self) -> Vec<Partition> {
         std::mem::take(&mut *lock(&self.revoked))

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::batch::{Batch, Position};
-use crate::consume::Source;
+use crate::consume::{Polled, Source};
 use crate::lag::Lag;
 use crate::record::{Partition, Record};
 use crate::settle::{Settler, Stopped};
@@ -139,7 +139,6 @@ impl Pipeline {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.forget_revoked();
             self.hand_over().await?;
             let is_full = self.limits.reached_by(&self.gathering);
             let full_since = self.full_since.take().unwrap_or_else(Instant::now);
@@ -150,17 +149,15 @@ impl Pipeline {
                 positions = self.positions.recv() => {
                     self.commit(positions.ok_or(PipelineError::Settler)?)?;
                 }
-                record = self.source.next(), if !is_full || self.is_paused => {
-                    self.limits.push(&mut self.gathering, record);
-                    self.gather_what_is_here();
-                }
-                () = until(commit_due) => {
-                    // What is not ours any more must not be committed.
-                    self.forget_revoked();
-                    self.source.commit_now();
-                }
+                polled = self.source.next(), if !is_full || self.is_paused => match polled {
+                    Polled::Record(record) => {
+                        self.limits.push(&mut self.gathering, record);
+                        self.gather_what_is_here();
+                    }
+                    Polled::Revoked(revoked) => self.forget(revoked),
+                },
+                () = until(commit_due) => self.source.commit_now(),
                 _ = tick.tick() => {
-                    self.forget_revoked();
                     self.source.refresh_commits();
                     if is_full && full_since.elapsed() >= self.limits.full_for {
                         // Settling takes long. From here on we poll without receiving, so
@@ -202,7 +199,6 @@ impl Pipeline {
     }
 
     fn commit(&mut self, positions: Positions) -> Result<(), PipelineError> {
-        self.forget_revoked();
         self.is_settling = false;
         let lost = std::mem::take(&mut self.lost_in_hand);
         let ours = || positions.iter().filter(|(partition, _)| !lost.contains(partition));
@@ -216,11 +212,7 @@ impl Pipeline {
     /// Records of a partition that was taken from us belong to its new owner, who reads
     /// them again from the last commit. What is gathered of them is dropped whole; what
     /// is being settled is settled whole, and not committed.
-    fn forget_revoked(&mut self) {
-        let revoked = self.source.take_revoked();
-        if revoked.is_empty() {
-            return;
-        }
+    fn forget(&mut self, revoked: Vec<Partition>) {
         let gathering = std::mem::take(&mut self.gathering);
         self.gathering = gathering.without(|partition| revoked.contains(partition));
         if self.is_settling {

@@ -14,6 +14,7 @@
 pub mod document;
 pub mod event;
 mod id;
+mod lost;
 pub mod outbox;
 pub mod process;
 mod shard;
@@ -21,5 +22,6 @@ mod timestamp;
 pub mod watermark;
 
 pub use id::Id;
+pub use lost::LostRanges;
 pub use shard::{InvalidShard, Shard};
 pub use timestamp::Timestamp;

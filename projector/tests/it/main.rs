@@ -15,6 +15,7 @@ mod events;
 mod freshness;
 mod full_disk;
 mod histories;
+mod membership;
 mod model;
 mod order_of_arrival;
 mod outage;

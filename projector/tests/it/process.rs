@@ -46,11 +46,16 @@ impl Process {
         self.child.kill().await.unwrap();
     }
 
+    /// By name, as in `STOP` and `CONT`.
+    pub async fn signal(&self, signal: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let sent = Command::new("kill").args([&format!("-{signal}"), &pid]).status().await.unwrap();
+        assert!(sent.success());
+    }
+
     /// SIGTERM, and a clean exit within ten seconds.
     pub async fn terminate(mut self) {
-        let pid = self.child.id().unwrap().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
-        assert!(sent.success());
+        self.signal("TERM").await;
         let exit = tokio::time::timeout(Duration::from_secs(10), self.child.wait()).await;
         assert!(exit.unwrap().unwrap().success());
     }

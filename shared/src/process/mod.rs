@@ -6,6 +6,7 @@ mod ops;
 mod retry;
 mod settings;
 mod shutdown;
+mod stranded;
 mod telemetry;
 mod transport;
 
@@ -16,5 +17,6 @@ pub use settings::{
     GroupSettings, KafkaSettings, LogFormat, LogSettings, MongoSettings, MysqlSettings, MysqlTls,
 };
 pub use shutdown::{Shutdown, shutdown_on_signal};
+pub use stranded::Stranded;
 pub use telemetry::start_telemetry;
 pub use transport::{KafkaTransport, property_of};
