@@ -6,6 +6,7 @@
 mod adopt;
 mod dlq;
 mod load;
+mod local;
 mod offsets;
 mod patience;
 mod probe;
@@ -30,6 +31,10 @@ use shared::process::shutdown_on_signal;
 use crate::terminal::Terminal;
 
 /// Operate the outbox pipeline: REST -> MongoDB -> Kafka -> MySQL.
+///
+/// Settings come from flags and environment variables. In a clone of the repository whose
+/// local stack was started, and if neither of them names a server, they come from
+/// .stack/env (or STACK_DIR/env), and a line on stderr says so.
 #[derive(Debug, Parser)]
 #[command(name = "outboxctl", version)]
 struct Cli {
@@ -65,7 +70,7 @@ const INTERRUPTED: u8 = 130;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = local::parse();
     let outcome = async {
         let shutdown = shutdown_on_signal()?;
         // No command has anything to tidy up: what it has done stays done.

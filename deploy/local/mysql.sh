@@ -64,10 +64,12 @@ mysql_libraries() {
 }
 
 # mysql_program NAME ARGUMENTS...: a program of the unpacked folder; NAME as MySQL calls it.
-mysql_program() {
+mysql_program() (
+  # The client reads these itself, above all in a shell that has `source`d an env file.
+  unset MYSQL_HOST MYSQL_TCP_PORT MYSQL_UNIX_PORT
   mysql_command "$1"
   "${MYSQL_COMMAND[@]}" "${@:2}"
-}
+)
 
 mysql_command() {
   local flavour home program
@@ -214,6 +216,10 @@ mysql_lets_us_in() {
 }
 
 mysql_as_root() {
-  mysql_program mysql --protocol=socket --socket="$(mysql_socket)" --user=root \
+  unset MYSQL_PWD # root has none
+  # Else MySQL's client refuses \G, \. and the like; MariaDB's always takes them.
+  local commands=()
+  [[ $(mysql_flavour) != mysql ]] || commands=(--commands)
+  mysql_program mysql "${commands[@]}" --protocol=socket --socket="$(mysql_socket)" --user=root \
     --default-character-set=utf8mb4 --database="$MYSQL_DATABASE" "$@"
 }

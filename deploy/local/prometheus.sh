@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Prometheus, from Debian's package, and promtool, which checks and tests its rules.
 
-PROMETHEUS_FOLDER=prometheus
+# Not the name that it had before its web pages were complete: that folder is never fetched again.
+PROMETHEUS_FOLDER=prometheus-with-pages
 RULES=$ROOT/deploy/prometheus/rules
 
 prometheus_fetch() {
@@ -10,13 +11,14 @@ prometheus_fetch() {
 }
 
 # Of the machine's own suite, so that its C library serves. Of what comes along only what
-# its web pages need is kept.
+# its web pages need is kept: their styles and scripts, in part symbolic links from one of
+# these folders into the next, and their icons.
 prometheus_download() {
   unpack_packages "$1" '' prometheus || return
   mv "$1/out" "$1/everything" || return
   mkdir -p "$1/out/bin" "$1/out/share" || return
   mv "$1"/everything/usr/bin/{prometheus,promtool} "$1/out/bin" || return
-  mv "$1"/everything/usr/share/{prometheus,javascript} "$1/out/share" || return
+  mv "$1"/everything/usr/share/{prometheus,javascript,nodejs,fonts-glyphicons,fonts} "$1/out/share" || return
   "$1/out/bin/promtool" --version
 }
 

@@ -7,6 +7,7 @@ mod adopt;
 mod dlq;
 mod documents;
 mod kafka;
+mod local;
 mod projector;
 mod rebuild;
 mod relay;
