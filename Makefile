@@ -13,8 +13,10 @@ CARGO := cargo --locked
 
 # make chaos SECONDS=600 SEED=7 CLIENTS=8 SHARDS=2; without a SEED another one each time.
 SECONDS := 120
+# make chaos-restarts RESTARTS=50: so many clean restarts of Kafka, and as many kills.
+RESTARTS := 5
 
-.PHONY: help demo up down wipe build test fuzz lint chaos chaos-relay image sbom bench
+.PHONY: help demo up down wipe build test fuzz lint chaos chaos-relay chaos-restarts image sbom bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -77,6 +79,12 @@ chaos: toolchain ## seeded faults under load, and a checker that counts what the
 chaos-relay: toolchain ## the relay's proofs that take minutes: a rolled oplog, a frozen broker, a backlog
 	@$(CARGO) build --release --workspace --bin relay
 	@$(WITH_TEST_SERVERS) $(CARGO) test --workspace --features relay/chaos --test it chaos::
+
+chaos-restarts: toolchain ## restarts of Kafka under load, and how long data took to flow again
+	@deploy/local/stack fetch mongodb kafka mysql
+	@$(CARGO) build --workspace
+	@TEST_STACK_DIR=.stack/chaos FRESH=1 STOP_AFTER=1 RESTARTS=$(RESTARTS) \
+	$(WITH_TEST_SERVERS) target/debug/restarts
 
 bench: ## performance, as ratios to the raw limits of this machine
 	@echo "building for release (cold: about eight minutes on two cores)"

@@ -23,6 +23,7 @@ mod process;
 mod projector_alone;
 mod proxy;
 mod relay_alone;
+pub mod restarts;
 mod rows;
 mod servers;
 mod used;

@@ -62,6 +62,23 @@ impl Servers {
         run_stack(&self.stack_dir, &[command, server], &[]).await;
     }
 
+    /// What MySQL's root is answered to statements, one line for each row.
+    ///
+    /// # Errors
+    /// What MySQL says.
+    pub async fn sql_as_root(&self, statements: &str) -> Result<String, String> {
+        let arguments = ["sql", "--skip-column-names", "--execute", statements];
+        try_stack(&self.stack_dir, &arguments, &[]).await
+    }
+
+    /// The account may do everything in the databases whose names begin so.
+    ///
+    /// # Panics
+    /// Where the set was never started.
+    pub fn mysql_database(&self) -> String {
+        read_variables(&self.stack_dir.join("settings"))["MYSQL_DATABASE"].clone()
+    }
+
     /// Restarts Kafka with further listeners, and what else they need in its properties. They
     /// stay when it is restarted again.
     ///
@@ -99,6 +116,37 @@ impl Servers {
     /// SIGCONT. Nothing happens where it does not run.
     pub async fn thaw(&self, server: &str) {
         thaw(&self.stack_dir, server).await;
+    }
+
+    /// Copies a server's data as they are at one moment, as a snapshot of a volume does.
+    ///
+    /// # Panics
+    /// Where it does not run, or the disk is full.
+    pub async fn copy_data(&self, server: &str) {
+        let (data, copy) = self.data(server);
+        tokio::fs::remove_dir_all(&copy).await.ok();
+        self.freeze(server).await;
+        let copied = Command::new("cp").arg("-a").args([&data, &copy]).status().await;
+        self.thaw(server).await;
+        assert!(copied.is_ok_and(|status| status.success()), "{server}'s data cannot be copied");
+    }
+
+    /// Replaces a server's data by the copy, and starts it again.
+    ///
+    /// # Panics
+    /// Where there is no copy, or it does not start.
+    pub async fn put_back(&self, server: &str) {
+        let (data, copy) = self.data(server);
+        self.control("kill", server).await;
+        tokio::fs::remove_dir_all(&data).await.expect("the data can be removed");
+        tokio::fs::rename(&copy, &data).await.expect("there is a copy");
+        self.control("start", server).await;
+    }
+
+    fn data(&self, server: &str) -> (PathBuf, PathBuf) {
+        let data = self.stack_dir.join("data").join(server);
+        let copy = data.with_extension("copy");
+        (data, copy)
     }
 
     /// What a server has used since it was started.
@@ -148,18 +196,29 @@ async fn thaw(stack_dir: &Path, server: &str) {
 }
 
 async fn run_stack(stack_dir: &Path, arguments: &[&str], settings: &[(&str, &str)]) {
+    if let Err(said) = try_stack(stack_dir, arguments, settings).await {
+        panic!("stack {arguments:?}: {said}");
+    }
+}
+
+/// What it prints, or says when it fails.
+async fn try_stack(
+    stack_dir: &Path,
+    arguments: &[&str],
+    settings: &[(&str, &str)],
+) -> Result<String, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/local/stack");
     let mut command = Command::new(script);
     // The shared set's variables are in our environment: they are not this set's.
-    for name in ["MYSQL_PORT", "DATABASE_NAME", "KAFKA_CLIENT_ID", "KAFKA_GROUP_ID"] {
+    for name in ["MYSQL_HOST", "MYSQL_PORT", "DATABASE_NAME", "KAFKA_CLIENT_ID", "KAFKA_GROUP_ID"] {
         command.env_remove(name);
     }
     command.envs(settings.iter().copied()).env("STACK_DIR", stack_dir);
     let output = command.args(arguments).output().await.expect("deploy/local/stack can be run");
-    assert!(
-        output.status.success(),
-        "stack {arguments:?}: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        Ok(said)
+    } else {
+        Err(said + &String::from_utf8_lossy(&output.stderr))
+    }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use e2e::Servers;
-use e2e::chaos::{Relays, Settings, run};
+use e2e::chaos::{Deck, Relays, Settings, run};
 
 const CLIENTS: u64 = 8;
 
@@ -15,13 +15,14 @@ async fn main() -> ExitCode {
         seed: number("SEED").unwrap_or_else(|| now() % 100_000),
         seconds: number("SECONDS").unwrap_or(120),
         clients: number("CLIENTS").unwrap_or(CLIENTS),
+        deck: Deck::Full,
         relays: match number("SHARDS") {
             None | Some(1) => Relays::Standby,
             Some(2) => Relays::Shards,
             Some(other) => panic!("SHARDS is 1 or 2, not {other}"),
         },
     };
-    let Settings { seed, seconds, clients, relays } = settings;
+    let Settings { seed, seconds, clients, relays, .. } = settings;
     println!("seed {seed}, {seconds} s, {clients} clients, relays as {relays:?}");
     let report = run(&Servers::shared(), settings, |line| println!("{line}")).await;
     println!("\n{report}");

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use super::Relays;
 use super::fault::Link;
 use crate::pipeline::{environment, free, logs, unique};
+use crate::process::binary;
 use crate::proxy::Proxy;
 use crate::{Client, Listener, Process, Servers};
 
@@ -113,6 +114,19 @@ impl Fleet {
             }
         };
         usize::from(leads(&self.relay_urls[1]).await.is_some())
+    }
+
+    /// What the operator's tool says, which talks to the servers themselves.
+    ///
+    /// # Errors
+    /// Likewise, where it fails.
+    pub async fn outboxctl(&self, arguments: &[&str]) -> Result<String, String> {
+        let mut command = tokio::process::Command::new(binary("outboxctl"));
+        let output = command.args(arguments).envs(self.environment()).output().await;
+        let output = output.expect("outboxctl runs");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        if output.status.success() { Ok(said) } else { Err(said) }
     }
 
     pub fn client_urls(&self) -> &[String] {

@@ -36,6 +36,9 @@ pub enum How {
     ReadBack,
     /// Part of another write: a supplier's products go with the supplier.
     Implied,
+    /// Nothing new: where a document stands after MongoDB was restored to an earlier copy
+    /// and the operator has done what is documented. Its version can have moved.
+    Restored,
 }
 
 pub struct Ledger {

@@ -6,12 +6,17 @@
 //! machine decides how far both come in the time.
 
 mod check;
+mod expel;
 mod fault;
 mod fleet;
 mod ledger;
 mod load;
+mod losses;
+mod mysql;
+mod naming;
 mod report;
 mod schedule;
+mod setback;
 mod suffer;
 
 use std::sync::Arc;
@@ -19,13 +24,15 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 
-pub use self::check::{Breach, Findings, check, wait_until_drained};
-use self::fault::Incident;
+pub use self::check::{Breach, Findings, check, delete_unread, wait_until_drained};
+use self::fault::What;
 pub use self::fleet::Fleet;
 pub use self::ledger::{Acknowledged, How, Ledger};
-pub use self::load::{Load, Written};
+pub use self::load::{Load, Pace, Written};
+pub use self::losses::Losses;
 pub use self::report::{Report, Suffered};
-use crate::process::binary;
+pub use self::schedule::Deck;
+use self::setback::Aftermath;
 use crate::{Rows, Servers};
 
 /// How long and how hard.
@@ -36,6 +43,7 @@ pub struct Settings {
     /// Each of them asks one thing after another.
     pub clients: u64,
     pub relays: Relays,
+    pub deck: Deck,
 }
 
 /// What the two relays are to each other.
@@ -58,18 +66,29 @@ pub async fn run(servers: &Servers, settings: Settings, tell: impl Fn(&str)) -> 
     tell(&format!("logs and ledger in {}", fleet.logs().display()));
     let rows = Rows::new(fleet.environment());
     let urls = fleet.client_urls();
-    let load = Load::start(settings.seed, settings.clients, urls, &ledger, rows);
+    let pace = Pace::without_pause(settings.clients);
+    let mut load = Load::start(settings.seed, &pace, urls, &ledger, rows);
     // What has not yet begun to work has nothing to recover.
     load.probes().wait(Instant::now(), DRAIN).await;
     let began = Instant::now();
     let whole = Duration::from_secs(settings.seconds);
-    let mut suffered = Vec::new();
-    for incident in schedule::draw(settings.seed, whole) {
+    let (mut suffered, mut aftermath) = (Vec::new(), Aftermath::default());
+    for incident in schedule::draw(settings.seed, whole, settings.deck) {
         tokio::time::sleep(incident.pause).await;
         if began.elapsed() >= whole {
             break;
         }
-        let incident = suffer(&fleet, incident, began).await;
+        let at = Instant::now();
+        match &incident.what {
+            What::Faults(faults) => {
+                join_all(faults.iter().map(|fault| fleet.suffer(*fault))).await;
+            }
+            What::Setback(setback, after) => {
+                load = fleet.set_back(*setback, *after, load, &ledger, &mut aftermath).await;
+            }
+        }
+        let (lasted, over) = (at.elapsed(), Instant::now());
+        let incident = Suffered { incident, at: at - began, over, lasted };
         tell(&incident.to_string());
         suffered.push(incident);
     }
@@ -78,33 +97,21 @@ pub async fn run(servers: &Servers, settings: Settings, tell: impl Fn(&str)) -> 
     // A write that goes all the way is the proof that all of it works again.
     load.probes().wait(Instant::now(), DRAIN).await;
     let written = load.finish().await;
-    let drained = wait_until_drained(fleet.environment(), DRAIN).await;
-    let findings = check(ledger.path(), fleet.environment()).await;
-    let second_opinion = outboxctl_verify(&fleet).await;
+    let Aftermath { losses, taken, mut findings, unhelpful } = aftermath;
+    let drained = wait_until_drained(fleet.environment(), &losses, DRAIN).await;
+    findings.add(check(ledger.path(), fleet.environment(), &losses).await);
+    let second_opinion = fleet.outboxctl(&["verify"]).await.err();
     let acknowledged = Ledger::read(ledger.path());
     Report {
         settings,
         took: began.elapsed(),
         suffered,
+        taken,
+        unhelpful,
         acknowledged,
         written,
         drained,
         findings,
         second_opinion,
     }
-}
-
-async fn suffer(fleet: &Fleet, incident: Incident, began: Instant) -> Suffered {
-    let at = Instant::now();
-    join_all(incident.faults.iter().map(|fault| fleet.suffer(*fault))).await;
-    Suffered { incident, at: at - began, over: Instant::now(), lasted: at.elapsed() }
-}
-
-/// What the operator's own tool says: nothing where it finds no difference.
-async fn outboxctl_verify(fleet: &Fleet) -> Option<String> {
-    let mut command = tokio::process::Command::new(binary("outboxctl"));
-    let output = command.arg("verify").envs(fleet.environment()).output().await;
-    let output = output.expect("outboxctl runs");
-    let said = [output.stdout, output.stderr].concat();
-    (!output.status.success()).then(|| String::from_utf8_lossy(&said).into_owned())
 }

@@ -3,10 +3,11 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::check::{Breach, Findings};
-use super::fault::Incident;
+use super::fault::{Incident, What};
 use super::ledger::{Acknowledged, How};
 use super::load::Written;
-use super::{Relays, Settings};
+use super::setback::Taken;
+use super::{Deck, Relays, Settings};
 
 /// An incident that was done and undone.
 pub struct Suffered {
@@ -23,6 +24,9 @@ pub struct Report {
     pub settings: Settings,
     pub took: Duration,
     pub suffered: Vec<Suffered>,
+    pub taken: Vec<Taken>,
+    /// Documented commands that did not help, and what they said.
+    pub unhelpful: Vec<String>,
     pub acknowledged: Vec<Acknowledged>,
     pub written: Written,
     /// From the last answer until the rows equalled the documents.
@@ -40,7 +44,14 @@ impl Report {
     pub fn is_clean(&self) -> bool {
         self.findings.is_clean()
             && self.second_opinion.is_none()
+            && self.unreported() == 0
+            && self.unhelpful.is_empty()
             && self.written.tally.surprises.is_empty()
+    }
+
+    /// Setbacks that the product did not notice.
+    fn unreported(&self) -> usize {
+        self.taken.iter().filter(|taken| taken.reported.is_none()).count()
     }
 
     fn recoveries(&self) -> Vec<Duration> {
@@ -68,6 +79,34 @@ impl Report {
                 f,
                 "recovered (from undone to a new write's row): median {median}, longest {longest}"
             )?;
+        }
+        Ok(())
+    }
+
+    /// Which faults the run met, and how often.
+    fn met(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut times: BTreeMap<String, usize> = BTreeMap::new();
+        for name in self.suffered.iter().flat_map(|suffered| suffered.incident.what.names()) {
+            *times.entry(name).or_default() += 1;
+        }
+        let met: usize = times.values().sum();
+        let names = What::all_names();
+        let kinds = names.iter().filter(|name| times.contains_key(*name)).count();
+        writeln!(f, "{met} faults met, {kinds} of {} kinds", names.len())?;
+        let met = times.iter().map(|(name, times)| match times {
+            1 => name.clone(),
+            times => format!("{name} ({times} times)"),
+        });
+        writeln!(f, "  met: {}", met.collect::<Vec<_>>().join(", "))?;
+        let unmet: Vec<_> = names.into_iter().filter(|name| !times.contains_key(name)).collect();
+        if unmet.is_empty() { Ok(()) } else { writeln!(f, "  not met: {}", unmet.join(", ")) }
+    }
+
+    /// What the faults themselves took: no promise is broken by that, if it is reported.
+    fn losses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for taken in &self.taken {
+            let said = taken.reported.as_deref().unwrap_or("NOTHING");
+            writeln!(f, "{}: lost {}; reported: {said}", taken.setback, taken.lost)?;
         }
         Ok(())
     }
@@ -117,6 +156,10 @@ impl Report {
         let answers: u64 = self.written.tally.answers.values().sum();
         writeln!(f, "{:<40} {answers:>9} {:>7}", "answers against the contract", surprises.len())?;
         writeln!(f, "{:<40} {:>9} {verify:>7}", "outboxctl verify disagrees", 1)?;
+        let (taken, unreported) = (self.taken.len(), self.unreported());
+        writeln!(f, "{:<40} {taken:>9} {unreported:>7}", "setbacks that were not reported")?;
+        let (command, unhelpful) = ("documented commands that did not help", self.unhelpful.len());
+        writeln!(f, "{command:<40} {taken:>9} {unhelpful:>7}")?;
         let mut shown: BTreeMap<Breach, usize> = BTreeMap::new();
         for (breach, what) in self.findings.examples() {
             let count = shown.entry(breach).or_default();
@@ -128,24 +171,29 @@ impl Report {
         for surprise in surprises.iter().take(EXAMPLES) {
             writeln!(f, "answer against the contract: {surprise}")?;
         }
+        self.unhelpful.iter().try_for_each(|said| writeln!(f, "{said}"))?;
         self.second_opinion.iter().try_for_each(|said| writeln!(f, "outboxctl verify: {said}"))
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { seed, seconds, relays, .. } = self.settings;
+        let Settings { seed, seconds, relays, deck, .. } = self.settings;
         self.faults(f)?;
+        writeln!(f)?;
+        self.met(f)?;
+        self.losses(f)?;
         writeln!(f)?;
         self.writes(f)?;
         writeln!(f)?;
         self.promises(f)?;
         let verdict = if self.is_clean() { "kept" } else { "BROKEN" };
         let shards = if relays == Relays::Shards { " SHARDS=2" } else { "" };
-        writeln!(
-            f,
-            "\nevery promise {verdict}; again: make chaos SEED={seed} SECONDS={seconds}{shards}"
-        )
+        write!(f, "\nevery promise {verdict}")?;
+        match deck {
+            Deck::Full => writeln!(f, "; again: make chaos SEED={seed} SECONDS={seconds}{shards}"),
+            Deck::Cheap => writeln!(f),
+        }
     }
 }
 

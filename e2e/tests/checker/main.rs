@@ -7,7 +7,7 @@ mod scene;
 
 use std::time::Duration;
 
-use e2e::chaos::Breach;
+use e2e::chaos::{Breach, delete_unread};
 use mongodb::bson::doc;
 use mongodb::bson::oid::ObjectId;
 use scene::Scene;
@@ -124,4 +124,64 @@ async fn a_skipped_checkpoint_and_a_broken_order_are_told_apart() {
     }
     scene.await_row(&post, 5).await;
     scene.expect("two events swapped", &[(Breach::EventOutOfOrder, 1)]).await;
+}
+
+/// What the faults of a run take themselves is excused, and nothing beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn losses_excuse_no_more_than_they_took() {
+    let mut scene = Scene::start("losses").await;
+    // As if MongoDB had been restored to the moment before this post.
+    let post = scene.create_post().await;
+    let before = scene.lines() - 1;
+    let id = ObjectId::parse_str(&post).unwrap();
+    scene.collection(Domain::Post).await.delete_one(doc! { "_id": id }).await.unwrap();
+    scene.forget_outbox(&post).await;
+    let gone = [(Breach::WriteMissing, 1), (Breach::RowExtra, 1)];
+    scene.expect("a write that MongoDB lacks", &gone).await;
+    scene.losses.roll_back(before..before + 1);
+    scene.forgive(Breach::WriteMissing);
+    scene.expect("the same, by a restore", &[]).await;
+    scene.sql(&format!("DELETE FROM posts WHERE post_id = '{post}'")).await;
+    scene.forgive(Breach::RowExtra);
+    scene.expect("and its row removed", &[]).await;
+
+    // A write from before the restore, and one from after it.
+    let posts = scene.ids("SELECT post_id AS id FROM posts WHERE deleted_at IS NULL").await;
+    let id = ObjectId::parse_str(&posts[0]).unwrap();
+    scene.collection(Domain::Post).await.delete_one(doc! { "_id": id }).await.unwrap();
+    let more = [(Breach::WriteMissing, 1), (Breach::RowExtra, 1)];
+    scene.expect("a write that the copy held", &more).await;
+    let later = scene.create_post().await;
+    let id = ObjectId::parse_str(&later).unwrap();
+    scene.collection(Domain::Post).await.delete_one(doc! { "_id": id }).await.unwrap();
+    scene.expect("a write that came after the restore", &more).await;
+
+    // A row that was filled again must still be of its version.
+    let nil = "SET event_id = '00000000-0000-0000-0000-000000000000'";
+    scene.sql(&format!("UPDATE posts {nil} WHERE post_id = '{}'", posts[1])).await;
+    scene.expect("a row that names no event", &[(Breach::RowDifferent, 1)]).await;
+    scene.losses.replay();
+    scene.forgive(Breach::RowDifferent);
+    scene.expect("the same, after a replay", &[]).await;
+    let older = format!("UPDATE posts SET version = 0 WHERE post_id = '{}'", posts[1]);
+    scene.sql(&older).await;
+    scene.expect("a row that was filled again, but older", &[(Breach::RowStale, 1)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_records_excuse_no_other_record() {
+    let mut scene = Scene::start("deleted").await;
+    let first = scene.records("user").await.remove(0);
+    let deleted = delete_unread(scene.environment()).await;
+    assert!(deleted.unread.is_empty(), "the projector has read all: {:?}", deleted.unread);
+    scene.losses.delete(deleted.records);
+    scene.expect("records that were deleted by the fault", &[]).await;
+
+    scene.produce(&first).await;
+    scene.expect("a deleted event published again", &[(Breach::EventDoubled, 1)]).await;
+    let post = scene.create_post().await;
+    let records = scene.records("post").await;
+    let record = records.iter().find(|record| record.key == post.as_bytes()).unwrap();
+    scene.forget_up_to(record).await;
+    scene.expect("an event that no reader sees", &[(Breach::EventMissing, 1)]).await;
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use e2e::chaos::{Acknowledged, Breach, How, Ledger, Load, check, wait_until_drained};
+use e2e::chaos::{
+    Acknowledged, Breach, How, Ledger, Load, Losses, Pace, check, wait_until_drained,
+};
 use e2e::{Client, Pipeline, Servers, eventually, sample};
 use futures::TryStreamExt;
 use mongodb::bson::{Document, doc};
@@ -18,6 +20,7 @@ use crate::records::{self, Committed, Record};
 pub struct Scene {
     pub pipeline: Pipeline,
     ledger: Arc<Ledger>,
+    pub losses: Losses,
     /// The user who owns the posts made here.
     author: String,
     known: BTreeMap<Breach, usize>,
@@ -31,7 +34,7 @@ impl Scene {
         let pipeline = Pipeline::start(&Servers::shared(), name).await;
         let ledger = Arc::new(Ledger::create(pipeline.logs().join("acknowledged.jsonl")));
         let urls = [pipeline.api.url()];
-        let load = Load::start(1, 4, &urls, &ledger, pipeline.rows());
+        let load = Load::start(1, &Pace::without_pause(4), &urls, &ledger, pipeline.rows());
         eventually("a history", SOON, async || {
             let writes = Ledger::read(ledger.path());
             let orders = writes.iter().filter(|it| it.domain == "order" && it.version > 1).count();
@@ -40,10 +43,11 @@ impl Scene {
         .await;
         let written = load.finish().await;
         assert!(written.tally.surprises.is_empty(), "{:?}", written.tally);
-        let mut scene = Self { pipeline, ledger, author: String::new(), known: BTreeMap::new() };
+        let (author, known, losses) = (String::new(), BTreeMap::new(), Losses::default());
+        let mut scene = Self { pipeline, ledger, losses, author, known };
         let body = sample::user("author@example.com");
         scene.author = scene.write(Method::POST, "/users", Domain::User, body).await;
-        wait_until_drained(scene.environment(), SOON).await;
+        wait_until_drained(scene.environment(), &Losses::default(), SOON).await;
         scene.expect("an honest pipeline", &[]).await;
         scene
     }
@@ -53,11 +57,26 @@ impl Scene {
         for (breach, count) in more {
             *self.known.entry(*breach).or_default() += count;
         }
-        let findings = check(self.ledger.path(), self.environment()).await;
+        let findings = check(self.ledger.path(), self.environment(), &self.losses).await;
         assert_eq!(findings.counts(), self.known, "{deed}: {findings:#?}");
         for breach in Breach::ALL {
             assert!(findings.looked(breach) > 0, "{deed}: {breach:?} was not looked for");
         }
+    }
+
+    /// It is no longer found.
+    pub fn forgive(&mut self, breach: Breach) {
+        self.known.remove(&breach);
+    }
+
+    /// Of the clients' ledger.
+    pub fn lines(&self) -> usize {
+        Ledger::read(self.ledger.path()).len()
+    }
+
+    pub async fn forget_outbox(&self, entity: &str) {
+        let outbox = self.database().await.collection::<Document>("outbox");
+        outbox.delete_many(doc! { "entity_id": entity }).await.unwrap();
     }
 
     pub async fn sql(&self, statement: &str) {
@@ -83,8 +102,11 @@ impl Scene {
     }
 
     pub async fn forget_first_record(&self, topic: &str) {
-        let first = self.records(topic).await.remove(0);
-        records::forget_up_to(self.environment(), &first).await;
+        self.forget_up_to(&self.records(topic).await.remove(0)).await;
+    }
+
+    pub async fn forget_up_to(&self, record: &Record) {
+        records::forget_up_to(self.environment(), record).await;
     }
 
     pub async fn await_dead_letters(&self, count: usize) {
@@ -153,7 +175,7 @@ impl Scene {
         mysql_async::Conn::new(options).await.unwrap()
     }
 
-    fn environment(&self) -> &BTreeMap<String, String> {
+    pub fn environment(&self) -> &BTreeMap<String, String> {
         self.pipeline.environment()
     }
 }

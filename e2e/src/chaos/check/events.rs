@@ -2,35 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rdkafka::message::Message;
-use shared::event::Domain;
-
 use super::documents::Source;
+use super::topics::{self, Seen};
 use super::writes::key;
-use super::{Breach, Environment, Findings, Key};
+use super::{Breach, Environment, Findings, Key, Losses};
 use crate::chaos::ledger::Acknowledged;
-use crate::event_log::{each_record, headers};
-
-/// A record, as far as it is compared.
-struct Seen {
-    key: Key,
-    version: i64,
-    event_id: String,
-    partition: i32,
-}
 
 /// Each version of each entity, and its event's id as far as it is known.
 type Expected = BTreeMap<Key, BTreeMap<i64, Option<String>>>;
 
 pub async fn compare(
     acknowledged: &[Acknowledged],
+    losses: &Losses,
     source: &Source,
     environment: &Environment,
 ) -> Findings {
-    let environment = environment.clone();
-    let read = tokio::task::spawn_blocking(move || read(&environment));
-    let (seen, dead_letters) = read.await.expect("the reader ends");
-    let expected = expected(acknowledged, source);
+    let (remaining, dead_letters) = topics::read(environment).await;
+    let seen = losses.seen_in_all(remaining);
+    let expected = expected(acknowledged, losses, source);
+    let lost = Lost::of(&losses.lost(acknowledged));
     let mut findings = Findings::default();
     let count = expected.values().map(BTreeMap::len).sum();
     findings.looked_at(&[Breach::EventMissing], count);
@@ -45,25 +35,28 @@ pub async fn compare(
         findings.found(Breach::DeadLetter, format!("{} in outbox_dead", source.dead));
     }
     once_in_order(&seen, &mut findings);
-    completely(&seen, &expected, &mut findings);
+    completely(&seen, &expected, &lost, &mut findings);
     findings
 }
 
 /// All versions up to the newest that anybody knows of; the outbox and the answers name
 /// their events.
-fn expected(acknowledged: &[Acknowledged], source: &Source) -> Expected {
+fn expected(acknowledged: &[Acknowledged], losses: &Losses, source: &Source) -> Expected {
+    let (kept, skipped) = (losses.kept(acknowledged), losses.skipped(acknowledged));
     let mut expected = Expected::new();
     let newest = source.documents.iter().map(|(key, stored)| (key.clone(), stored.version));
-    let newest = newest.chain(acknowledged.iter().map(|write| (key(write), write.version)));
+    let newest = newest.chain(kept.iter().map(|write| (key(write), write.version)));
     for (key, version) in newest {
-        let versions = expected.entry(key).or_default();
+        let versions = expected.entry(key.clone()).or_default();
         for version in 1..=version {
-            versions.entry(version).or_default();
+            if !skipped.contains(&(key.clone(), version)) {
+                versions.entry(version).or_default();
+            }
         }
     }
     let outbox = source.outbox.iter().map(|it| (it.key.clone(), it.version, it.event_id.clone()));
-    let answers = acknowledged.iter();
-    let answers = answers.filter_map(|it| Some((key(it), it.version, it.event_id.clone()?)));
+    let answers =
+        kept.into_iter().filter_map(|it| Some((key(it), it.version, it.event_id.clone()?)));
     for (key, version, event_id) in outbox.chain(answers) {
         expected.entry(key).or_default().insert(version, Some(event_id));
     }
@@ -90,9 +83,33 @@ fn once_in_order(seen: &[Seen], findings: &mut Findings) {
     }
 }
 
-fn completely(seen: &[Seen], expected: &Expected, findings: &mut Findings) {
+/// Events of writes that MongoDB no longer holds: a reader may have seen them, or not.
+struct Lost<'a> {
+    ids: BTreeSet<&'a str>,
+    /// How many there are of each version whose event's id no answer named.
+    nameless: HashMap<(Key, i64), usize>,
+}
+
+impl<'a> Lost<'a> {
+    fn of(writes: &[&'a Acknowledged]) -> Self {
+        let mut lost = Self { ids: BTreeSet::new(), nameless: HashMap::new() };
+        for write in writes {
+            match &write.event_id {
+                Some(id) => _ = lost.ids.insert(id),
+                None => *lost.nameless.entry((key(write), write.version)).or_default() += 1,
+            }
+        }
+        lost
+    }
+
+    fn nameless(&self, key: &Key, version: i64) -> usize {
+        self.nameless.get(&(key.clone(), version)).copied().unwrap_or_default()
+    }
+}
+
+fn completely(seen: &[Seen], expected: &Expected, lost: &Lost<'_>, findings: &mut Findings) {
     let mut published: HashMap<(&Key, i64), BTreeSet<&str>> = HashMap::new();
-    for event in seen {
+    for event in seen.iter().filter(|event| !lost.ids.contains(event.event_id.as_str())) {
         let ids = published.entry((&event.key, event.version)).or_default();
         ids.insert(&event.event_id);
     }
@@ -108,14 +125,14 @@ fn completely(seen: &[Seen], expected: &Expected, findings: &mut Findings) {
                 findings.found(Breach::EventMissing, name(key, *version, known));
             }
             // Another event of the same version: where no id is known, all but one are.
-            let own = usize::from(event_id.is_none());
+            let own = usize::from(event_id.is_none()) + lost.nameless(key, *version);
             for id in ids.into_iter().filter(|id| *id != known).skip(own) {
                 findings.found(Breach::EventUnasked, name(key, *version, id));
             }
         }
     }
     for ((key, version), ids) in published {
-        for id in ids {
+        for id in ids.into_iter().skip(lost.nameless(key, version)) {
             findings.found(Breach::EventUnasked, name(key, version, id));
         }
     }
@@ -123,25 +140,4 @@ fn completely(seen: &[Seen], expected: &Expected, findings: &mut Findings) {
 
 fn name((domain, id): &Key, version: i64, event_id: &str) -> String {
     format!("{} {id} v{version}, event {event_id}", domain.topic())
-}
-
-/// The five topics, and what was given up.
-fn read(environment: &Environment) -> (Vec<Seen>, Vec<String>) {
-    let (mut seen, mut letters) = (Vec::new(), Vec::new());
-    for domain in Domain::ALL {
-        each_record(environment, "read_committed", &[domain.topic()], |message| {
-            let headers = headers(message);
-            let header = |name: &str| headers.get(name).cloned().unwrap_or_default();
-            seen.push(Seen {
-                key: (domain, String::from_utf8_lossy(message.key().unwrap_or_default()).into()),
-                version: header("version").parse().unwrap_or(0),
-                event_id: header("event_id"),
-                partition: message.partition(),
-            });
-        });
-    }
-    each_record(environment, "read_committed", &["dead-letter"], |message| {
-        letters.push(format!("{:?}", headers(message)));
-    });
-    (seen, letters)
 }

@@ -6,15 +6,21 @@ use shared::event::Domain;
 
 use super::columns::{Column, children, columns};
 use super::documents::{Source, Stored};
-use super::{Breach, Environment, Findings, Key};
+use super::{Breach, Environment, Findings, Key, Losses};
 use crate::{Row, Rows};
 
 const BREACHES: [Breach; 4] =
     [Breach::RowMissing, Breach::RowExtra, Breach::RowStale, Breach::RowDifferent];
 
+const NO_EVENT: &str = "00000000-0000-0000-0000-000000000000";
+
 /// # Errors
 /// What MySQL says where it cannot be read.
-pub async fn compare(source: &Source, environment: &Environment) -> Result<Findings, String> {
+pub async fn compare(
+    source: &Source,
+    losses: &Losses,
+    environment: &Environment,
+) -> Result<Findings, String> {
     let rows = Rows::new(environment);
     let events: HashMap<(&Key, i64), &str> = source
         .outbox
@@ -28,8 +34,9 @@ pub async fn compare(source: &Source, environment: &Environment) -> Result<Findi
         let of_domain = source.documents.iter().filter(|((it, _), _)| *it == domain);
         for (key, stored) in of_domain.filter(|(_, stored)| stored.has_row) {
             findings.looked_at(&BREACHES, 1);
-            let event_id = events.get(&(key, stored.version)).copied();
             let row = found.remove(&key.1);
+            let event_id = events.get(&(key, stored.version)).copied();
+            let event_id = event_id.filter(|_| !(losses.may_name_no_event() && is_refilled(&row)));
             let children = children.remove(&key.1).unwrap_or_default();
             if let Some((breach, what)) = judge(domain, stored, event_id, row, &children) {
                 findings.found(breach, format!("{} {}: {what}", domain.topic(), key.1));
@@ -40,6 +47,12 @@ pub async fn compare(source: &Source, environment: &Environment) -> Result<Findi
         }
     }
     Ok(findings)
+}
+
+/// By `outboxctl replay`, from the document alone.
+fn is_refilled(row: &Option<Row>) -> bool {
+    let event_id = row.as_ref().and_then(|row| row.get("event_id"));
+    event_id.is_some_and(|id| id == NO_EVENT)
 }
 
 type Children = BTreeMap<String, Vec<Option<String>>>;

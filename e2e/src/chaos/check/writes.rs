@@ -14,12 +14,12 @@ pub fn key(write: &Acknowledged) -> Key {
 
 /// Each entity's last acknowledged write is what MongoDB holds: nothing less, and, as
 /// the clients know the end of all that they began, nothing more.
-pub fn compare(acknowledged: &[Acknowledged], source: &Source) -> Findings {
+pub fn compare(acknowledged: &[&Acknowledged], source: &Source) -> Findings {
     let mut findings = Findings::default();
     findings.looked_at(&[Breach::WriteMissing], acknowledged.len());
     findings.looked_at(&[Breach::WriteUnasked], source.documents.len());
     let mut last: BTreeMap<Key, &Acknowledged> = BTreeMap::new();
-    for write in acknowledged {
+    for &write in acknowledged {
         let known = last.entry(key(write)).or_insert(write);
         if write.version >= known.version {
             *known = write;

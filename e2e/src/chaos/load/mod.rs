@@ -2,30 +2,64 @@
 //! long a write takes to its row.
 
 mod caller;
+mod client;
 mod intent;
 mod lives;
 mod probe;
 mod shop;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use futures::future::join_all;
 use tokio::task::JoinHandle;
 
 use self::caller::Caller;
 pub use self::caller::Tally;
+use self::client::Client;
+use self::probe::Prober;
 pub use self::probe::Probes;
-use self::shop::Shop;
+use self::shop::Belongings;
 use super::ledger::Ledger;
+
+/// How many clients write, and how long each of them rests between two writes.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    pub clients: u64,
+    pub rest_millis: Range<u64>,
+}
+
+impl Pace {
+    /// The servers, not the clients, decide what breaks.
+    pub fn without_pause(clients: u64) -> Self {
+        Self { clients, rest_millis: 5..45 }
+    }
+}
 
 /// Clients at work until they are told to stop.
 pub struct Load {
     stop: Arc<AtomicBool>,
-    writers: Vec<JoinHandle<()>>,
-    probe: JoinHandle<()>,
+    clients: Vec<JoinHandle<Client>>,
+    prober: JoinHandle<Prober>,
+    counts: Counts,
+}
+
+/// The same clients between two writes: each knows what became of all that it asked for.
+pub struct Paused {
+    clients: Vec<Client>,
+    prober: Prober,
+    counts: Counts,
+}
+
+/// What all clients own at one moment.
+pub struct Owned {
+    clients: Vec<Belongings>,
+    prober: Prober,
+}
+
+#[derive(Clone, Default)]
+struct Counts {
     probes: Probes,
     tally: Arc<Mutex<Tally>>,
 }
@@ -41,60 +75,67 @@ impl Load {
     /// how far they come.
     pub fn start(
         seed: u64,
-        clients: u64,
+        pace: &Pace,
         urls: &[String],
         ledger: &Arc<Ledger>,
         rows: crate::Rows,
     ) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let tally = Arc::new(Mutex::new(Tally::default()));
-        let caller = |number: u64| Caller::new(urls, number as usize, tally.clone());
-        let writers = (0..clients).map(|number| {
-            let rng = StdRng::seed_from_u64(seed.wrapping_mul(1_000).wrapping_add(number));
-            let shop = Shop::new(format!("client{number}"));
-            tokio::spawn(write(caller(number), shop, rng, ledger.clone(), stop.clone()))
-        });
-        let writers = writers.collect();
-        let probes = Probes::default();
-        let watch = probe::watch(caller(0), rows, ledger.clone(), stop.clone(), probes.clone());
-        Self { stop, writers, probe: tokio::spawn(watch), probes, tally }
+        let counts = Counts::default();
+        let caller = |number: u64| Caller::new(urls, number as usize, counts.tally.clone());
+        let clients = (0..pace.clients)
+            .map(|number| Client::new(number, seed, caller(number), &pace.rest_millis, ledger))
+            .collect();
+        let prober = Prober::new(caller(0), rows, ledger.clone(), counts.probes.clone());
+        Paused { clients, prober, counts }.resume()
     }
 
     pub fn probes(&self) -> &Probes {
-        &self.probes
+        &self.counts.probes
     }
 
     /// Returns when each client knows what became of its last write.
-    pub async fn finish(self) -> Written {
+    pub async fn pause(self) -> Paused {
         self.stop.store(true, Ordering::Relaxed);
-        for writer in self.writers {
-            writer.await.expect("a client ends by itself");
+        let clients = join_all(self.clients).await;
+        Paused {
+            clients: clients.into_iter().map(|it| it.expect("a client ends by itself")).collect(),
+            prober: self.prober.await.expect("the probe ends by itself"),
+            counts: self.counts,
         }
-        self.probe.await.expect("the probe ends by itself");
-        let tally = self.tally.lock().expect("nobody panics while counting").clone();
-        Written { tally, probes: self.probes }
+    }
+
+    /// As [`Self::pause`], for good.
+    pub async fn finish(self) -> Written {
+        let counts = self.pause().await.counts;
+        let tally = counts.tally.lock().expect("nobody panics while counting").clone();
+        Written { tally, probes: counts.probes }
     }
 }
 
-/// One after another, with a breath in between: the servers, not the clients, shall
-/// decide what breaks.
-async fn write(
-    mut caller: Caller,
-    mut shop: Shop,
-    mut rng: StdRng,
-    ledger: Arc<Ledger>,
-    stop: Arc<AtomicBool>,
-) {
-    while !stop.load(Ordering::Relaxed) {
-        let wish = shop.wish(&mut rng);
-        if let Some(done) = caller.insist(&wish, &mut rng).await {
-            for write in shop.note(&wish, &done) {
-                ledger.append(&write);
-            }
-        } else {
-            // What is wrong is in the tally: nothing can be expected of the rest.
-            return;
+impl Paused {
+    pub fn resume(self) -> Load {
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients = self.clients.into_iter();
+        Load {
+            clients: clients.map(|client| tokio::spawn(client.write(stop.clone()))).collect(),
+            prober: tokio::spawn(self.prober.watch(stop.clone())),
+            counts: self.counts,
+            stop,
         }
-        tokio::time::sleep(Duration::from_millis(rng.random_range(5..45))).await;
+    }
+
+    pub fn owned(&self) -> Owned {
+        let clients = self.clients.iter().map(Client::belongings).collect();
+        Owned { clients, prober: self.prober.clone() }
+    }
+
+    /// The clients own again what they owned then. `version` says at which version a
+    /// document is now: to be written again can have moved it.
+    pub fn roll_back(&mut self, owned: Owned, version: impl Fn(&str) -> Option<i64>) {
+        for (client, then) in self.clients.iter_mut().zip(owned.clients) {
+            client.own(then, &version);
+        }
+        self.prober = owned.prober;
+        self.prober.move_to(&version);
     }
 }

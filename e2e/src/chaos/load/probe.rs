@@ -65,41 +65,64 @@ const BETWEEN: Duration = Duration::from_millis(100);
 /// For a row to come once it was written; then the next write is tried.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub async fn watch(
-    mut caller: Caller,
+#[derive(Clone)]
+pub struct Prober {
+    caller: Caller,
     rows: Rows,
     ledger: Arc<Ledger>,
-    stop: Arc<AtomicBool>,
     probes: Probes,
-) {
-    let mut rng = StdRng::seed_from_u64(0);
-    let mut intent = Intent {
-        domain: Domain::User,
-        aim: Aim::Create { key: "probe".to_owned() },
-        method: Method::POST,
-        path: "/users".to_owned(),
-        caller: String::new(),
-        body: sample::user("probe@example.com"),
-        sets: BTreeMap::new(),
-    };
-    while !stop.load(Ordering::Relaxed) {
-        let began = Instant::now();
-        let Some(done) = caller.insist(&intent, &mut rng).await else { break };
-        let write = intent.acknowledged(&done);
-        ledger.append(&write);
-        if arrives(&rows, &write.id, write.version).await {
-            probes.push(Probe { began, arrived: Instant::now() });
+    rng: StdRng,
+    next: Intent,
+}
+
+impl Prober {
+    pub fn new(caller: Caller, rows: Rows, ledger: Arc<Ledger>, probes: Probes) -> Self {
+        let next = Intent {
+            domain: Domain::User,
+            aim: Aim::Create { key: "probe".to_owned() },
+            method: Method::POST,
+            path: "/users".to_owned(),
+            caller: String::new(),
+            body: sample::user("probe@example.com"),
+            sets: BTreeMap::new(),
+        };
+        Self { caller, rows, ledger, probes, rng: StdRng::seed_from_u64(0), next }
+    }
+
+    pub async fn watch(mut self, stop: Arc<AtomicBool>) -> Self {
+        while !stop.load(Ordering::Relaxed) {
+            let began = Instant::now();
+            let Some(done) = self.caller.insist(&self.next, &mut self.rng).await else { break };
+            let write = self.next.acknowledged(&done);
+            self.ledger.append(&write);
+            self.next = self.change(write.id.clone(), write.version);
+            if arrives(&self.rows, &write.id, write.version).await {
+                self.probes.push(Probe { began, arrived: Instant::now() });
+            }
+            tokio::time::sleep(BETWEEN).await;
         }
-        let bio = format!("probe {}", write.version);
-        intent = Intent {
-            path: format!("/users/{}", write.id),
-            aim: Aim::Change { id: write.id, version: write.version },
+        self
+    }
+
+    fn change(&self, id: String, version: i64) -> Intent {
+        let bio = format!("probe {version}");
+        Intent {
+            path: format!("/users/{id}"),
+            aim: Aim::Change { id, version },
             method: Method::PATCH,
             body: json!({ "bio": bio }),
             sets: BTreeMap::from([("profile.bio".to_owned(), bio)]),
-            ..intent
-        };
-        tokio::time::sleep(BETWEEN).await;
+            ..self.next.clone()
+        }
+    }
+
+    /// Its user is at another version now.
+    pub fn move_to(&mut self, version: impl Fn(&str) -> Option<i64>) {
+        if let Aim::Change { id, .. } = &self.next.aim
+            && let Some(version) = version(id)
+        {
+            self.next = self.change(id.clone(), version);
+        }
     }
 }
 

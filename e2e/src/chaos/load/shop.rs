@@ -15,7 +15,7 @@ use crate::sample;
 
 /// A document as its last answer showed it.
 #[derive(Debug, Clone)]
-struct Thing {
+pub struct Thing {
     id: String,
     version: i64,
     status: String,
@@ -27,8 +27,10 @@ struct Thing {
 pub struct Shop {
     name: String,
     made: u64,
-    things: BTreeMap<Domain, Vec<Thing>>,
+    things: Belongings,
 }
+
+pub type Belongings = BTreeMap<Domain, Vec<Thing>>;
 
 /// So many of the newest are drawn from, so that they grow many versions.
 const RECENT: usize = 30;
@@ -37,6 +39,18 @@ impl Shop {
     pub fn new(name: String) -> Self {
         let things = Domain::ALL.map(|domain| (domain, Vec::new()));
         Self { name, made: 0, things: things.into() }
+    }
+
+    pub fn belongings(&self) -> Belongings {
+        self.things.clone()
+    }
+
+    /// These again, each at the version that it has now. No name is used a second time.
+    pub fn own(&mut self, belongings: Belongings, version: impl Fn(&str) -> Option<i64>) {
+        self.things = belongings;
+        for thing in self.things.values_mut().flatten() {
+            thing.version = version(&thing.id).unwrap_or(thing.version);
+        }
     }
 
     /// The next wish: at first what everything else rests on.
