@@ -4,6 +4,8 @@ use prometheus::{
     Result,
 };
 
+use shared::event::Domain;
+
 use crate::store::CommitError;
 
 /// From half a millisecond to ten seconds: what a request or a commit can take.
@@ -25,6 +27,8 @@ pub struct Metrics {
     pub commit_group_size: Histogram,
     pub commit_queue_wait_seconds: Histogram,
     pub commit_regroups: IntCounterVec,
+    pub query_wait_seconds: Histogram,
+    pub undecodable_documents: IntCounterVec,
     pub hash_queue_depth: IntGauge,
     pub hashes: IntCounterVec,
 }
@@ -38,6 +42,9 @@ impl Metrics {
         for reason in CommitError::REASONS {
             metrics.commit_failures.with_label_values(&[reason]);
             metrics.commit_regroups.with_label_values(&[reason]);
+        }
+        for domain in Domain::ALL {
+            metrics.undecodable_documents.with_label_values(&[domain.collection()]);
         }
         Ok(metrics)
     }
@@ -118,6 +125,24 @@ impl Metrics {
                         "Groups that were taken apart because a write in them failed, by reason (stale, duplicate, too_large, internal).",
                     ),
                     &["reason"],
+                )?,
+            )?,
+            query_wait_seconds: add(
+                registry,
+                Histogram::with_opts(histogram(
+                    "api_query_wait_seconds",
+                    &SECONDS,
+                    "Time that a read waited for its turn at MongoDB, in seconds.",
+                ))?,
+            )?,
+            undecodable_documents: add(
+                registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "api_undecodable_documents_total",
+                        "Documents that a list left out because they cannot be read, by collection.",
+                    ),
+                    &["collection"],
                 )?,
             )?,
             hash_queue_depth: add(

@@ -12,14 +12,14 @@ use prometheus::Registry;
 use prometheus::process_collector::ProcessCollector;
 use shared::process::{Dependency, Failure, Health, RetryPolicy, Shutdown, ops_router, retry};
 use tokio::net::TcpListener;
-use tower::util::option_layer;
+use tower::util::{MapRequestLayer, option_layer};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
 use crate::Config;
 use crate::auth::Authentication;
 use crate::http::browsers::{cors, protections};
-use crate::http::{ApiError, bound, observe};
+use crate::http::{ApiError, bound, keep_well_formed, observe};
 use crate::metrics::Metrics;
 use crate::openapi::pages;
 use crate::order_numbers::OrderNumbers;
@@ -104,6 +104,7 @@ fn router(app: App, metrics: Metrics, config: &Config) -> Router {
         .with_state(app)
         .merge(pages(&document))
         .layer((
+            MapRequestLayer::new(keep_well_formed),
             SetRequestIdLayer::new(request_id.clone(), MakeRequestUuid),
             PropagateRequestIdLayer::new(request_id),
             from_fn_with_state(Arc::new(metrics), observe),
@@ -124,7 +125,7 @@ async fn require_database(State(app): State<App>, request: Request, next: Next) 
     if app.store.is_prepared() || needs_none {
         return next.run(request).await;
     }
-    ApiError::Unavailable { outcome_unknown: false }.into_response()
+    ApiError::UNAVAILABLE.into_response()
 }
 
 /// Prepares the database once it is there, then keeps an eye on it for /ready.

@@ -19,9 +19,11 @@ pub mod outbox;
 pub mod process;
 mod shard;
 mod timestamp;
+mod traceparent;
 pub mod watermark;
 
 pub use id::Id;
 pub use lost::LostRanges;
 pub use shard::{InvalidShard, Shard};
 pub use timestamp::Timestamp;
+pub use traceparent::is_traceparent;

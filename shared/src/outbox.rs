@@ -11,7 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::event::{Envelope, EventType};
-use crate::{Id, Timestamp};
+use crate::{Id, Timestamp, is_traceparent};
 
 /// The collection both sides use.
 pub const COLLECTION: &str = "outbox";
@@ -74,6 +74,15 @@ impl OutboxRecord {
             data,
         })?;
         Ok(Self { event_id, event_type, entity_id, version, occurred_at, traceparent, payload })
+    }
+
+    /// Bytes that Kafka counts: key, value, and headers with their names and lengths. What is
+    /// stored must fit into a message, or it is acknowledged and never published.
+    pub fn message_bytes(&self) -> usize {
+        const KEY: usize = 24;
+        const OVERHEAD: usize = 256;
+        let traceparent = self.traceparent.as_ref().map_or(0, String::len);
+        KEY + OVERHEAD + traceparent + self.payload.len()
     }
 
     /// The record as MongoDB stores it. For the empty `inserted_at` the server puts its own
@@ -139,7 +148,9 @@ impl<'a> StoredRecord<'a> {
             event_type: typed(field::EVENT_TYPE, fields.event_type, text)?,
             version: typed(field::VERSION, fields.version, RawBsonRef::as_i64)?,
             occurred_at: typed(field::OCCURRED_AT, fields.occurred_at, RawBsonRef::as_datetime)?,
-            traceparent: typed(field::TRACEPARENT, fields.traceparent, text).ok(),
+            traceparent: typed(field::TRACEPARENT, fields.traceparent, text)
+                .ok()
+                .filter(|text| is_traceparent(text)),
             payload: typed(field::PAYLOAD, fields.payload, text)?,
         })
     }

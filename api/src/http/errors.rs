@@ -1,5 +1,4 @@
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -7,9 +6,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// Each failing field, by its path (`variants.red.package_dimensions.width_cm`),
-/// and what is wrong with it.
-pub type Details = BTreeMap<String, String>;
+use super::Details;
 
 /// The codes of the contract. INSUFFICIENT_STOCK is reserved.
 const CODES: [&str; 12] = [
@@ -71,6 +68,9 @@ pub enum ApiError {
     TooLarge,
     #[error("the body must be application/json")]
     UnsupportedMediaType,
+    /// Others changed the same document again and again.
+    #[error("others are changing the same document, try again")]
+    Contended,
     /// The database is away or too slow. The write may have happened only where
     /// `outcome_unknown` says so.
     #[error("the database is not available, try again")]
@@ -83,25 +83,28 @@ pub enum ApiError {
 /// How each refusal is answered.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Error")]
-pub struct Envelope {
-    error: Refusal,
+pub struct Envelope<'a> {
+    error: Refusal<'a>,
 }
 
 #[derive(Serialize, JsonSchema)]
-struct Refusal {
+struct Refusal<'a> {
     #[schemars(extend("enum" = CODES))]
     code: &'static str,
     /// For people; it may change.
     message: String,
     /// Each failing field, by its path, and what is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<Details>,
+    details: Option<&'a Details>,
 }
 
 impl ApiError {
+    /// Nothing was written.
+    pub const UNAVAILABLE: Self = Self::Unavailable { outcome_unknown: false };
+
     /// One field that breaks a rule.
-    pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Validation(Details::from([(field.into(), problem.into())]))
+    pub fn invalid(field: impl AsRef<str>, problem: impl AsRef<str>) -> Self {
+        Self::Validation(Details::of(field, problem))
     }
 
     pub fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -132,7 +135,7 @@ impl ApiError {
             Self::VersionConflict(_) => (StatusCode::CONFLICT, "VERSION_CONFLICT"),
             Self::AlreadyAnswered => (StatusCode::SERVICE_UNAVAILABLE, "INTERNAL_ERROR"),
             Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
-            Self::Overloaded | Self::TimedOut => {
+            Self::Overloaded | Self::TimedOut | Self::Contended => {
                 (StatusCode::SERVICE_UNAVAILABLE, "INTERNAL_ERROR")
             }
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "VALIDATION_ERROR"),
@@ -150,6 +153,7 @@ impl ApiError {
             Self::Unavailable { .. }
             | Self::AlreadyAnswered
             | Self::Overloaded
+            | Self::Contended
             | Self::TimedOut => Some(1),
             _ => None,
         }
@@ -165,9 +169,9 @@ impl ApiError {
     }
 
     /// What the client is told.
-    pub fn envelope(&self) -> Envelope {
+    pub fn envelope(&self) -> Envelope<'_> {
         let details = match self {
-            Self::Validation(details) => Some(details.clone()),
+            Self::Validation(details) => Some(details),
             _ => None,
         };
         let (_, code) = self.code();

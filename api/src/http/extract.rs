@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use garde::Validate;
 use schemars::JsonSchema;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::Id;
@@ -20,6 +21,10 @@ use crate::auth::Authentication;
 use crate::openapi::{Described, Operation, Schemas};
 use crate::requests::Page;
 use crate::store::{IdempotencyKey, Once};
+
+/// No list needs as much; the tree of a query costs a hundred times its length.
+const MAX_PARAMETERS: usize = 100;
+const MAX_QUERY_BYTES: usize = 8 * 1024;
 
 /// A JSON body that was parsed and keeps every rule of its type.
 pub struct Body<T>(pub T);
@@ -55,8 +60,7 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         require_json(request.headers())?;
-        let bytes = read(request, state).await?;
-        read_body(&parse_tree(&bytes)?, bytes.len()).map(Self)
+        read_body(&read(request, state).await?).map(Self)
     }
 }
 
@@ -64,17 +68,15 @@ impl<S, T> FromRequest<S> for Creation<T>
 where
     S: Send + Sync,
     Authentication: FromRef<S>,
-    T: DeserializeOwned + Validate<Context = ()>,
+    T: DeserializeOwned + Serialize + Validate<Context = ()>,
 {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         require_json(request.headers())?;
         let key = IdempotencyKey::from_request(&request, &Authentication::from_ref(state))?;
-        let bytes = read(request, state).await?;
-        let tree = parse_tree(&bytes)?;
-        let request = read_body(&tree, bytes.len())?;
-        let once = Once::new(key, tree);
+        let request = read_body(&read(request, state).await?)?;
+        let once = Once::new(key, &request)?;
         Ok(Self { request, once })
     }
 }
@@ -90,10 +92,10 @@ where
         let json = require_json(request.headers());
         let bytes = read(request, state).await?;
         if bytes.is_empty() {
-            return read_body(&Value::Object(serde_json::Map::new()), 0).map(Self);
+            return read_body(b"{}").map(Self);
         }
         json?;
-        read_body(&parse_tree(&bytes)?, bytes.len()).map(Self)
+        read_body(&bytes).map(Self)
     }
 }
 
@@ -105,10 +107,10 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let tree = query_tree(parts.uri.query().unwrap_or_default());
+        let tree = query_tree(parts.uri.query().unwrap_or_default())?;
         let (page, mut details) = read_query(&tree);
         let (wanted, more) = read_query(&tree);
-        details.extend(more);
+        details.note_all(more);
         finish(page.zip(wanted), details).map(|(page, wanted)| Self(page, wanted))
     }
 }
@@ -121,7 +123,7 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let (asked, details) = read_query(&query_tree(parts.uri.query().unwrap_or_default()));
+        let (asked, details) = read_query(&query_tree(parts.uri.query().unwrap_or_default())?);
         finish(asked, details).map(Self)
     }
 }
@@ -234,31 +236,47 @@ fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
     if json { Ok(()) } else { Err(ApiError::UnsupportedMediaType) }
 }
 
-/// The body as a tree. Where it is no JSON there is mostly no field to name.
-fn parse_tree(bytes: &[u8]) -> Result<Value, ApiError> {
-    // serde_json checks only the strings that are read, not those of ignored fields.
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| ApiError::invalid("body", "the body is not UTF-8"))?;
-    let mut json = serde_json::Deserializer::from_str(text);
-    let tree = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let field = if matches!(path.as_str(), "." | "?") { "body".to_owned() } else { path };
-        ApiError::invalid(field, error.into_inner().to_string())
-    })?;
-    json.end().map_err(|error| ApiError::invalid("body", error.to_string()))?;
-    Ok(tree)
-}
-
 /// The query as a tree of texts. Of a parameter that is given twice it is unclear which
 /// one counts: it is a list, which no parameter is.
-fn query_tree(query: &str) -> Value {
+fn query_tree(query: &str) -> Result<Value, ApiError> {
+    if query.len() > MAX_QUERY_BYTES {
+        let problem = format!("longer than {MAX_QUERY_BYTES} bytes");
+        return Err(ApiError::invalid("query", problem));
+    }
     let mut tree = serde_json::Map::new();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+    for (number, (name, value)) in form_urlencoded::parse(query.as_bytes()).enumerate() {
+        if number == MAX_PARAMETERS {
+            let problem = format!("more than {MAX_PARAMETERS} parameters");
+            return Err(ApiError::invalid("query", problem));
+        }
         let value = Value::String(value.into_owned());
         match tree.get_mut(&*name) {
+            Some(Value::Array(values)) => values.push(value),
             Some(first) => *first = Value::Array(vec![first.take(), value]),
             None => drop(tree.insert(name.into_owned(), value)),
         }
     }
-    Value::Object(tree)
+    Ok(Value::Object(tree))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each level would be one more call when the tree is dropped.
+    #[test]
+    fn a_parameter_that_is_given_often_does_not_nest() {
+        let tree = query_tree(&"a=1&".repeat(MAX_PARAMETERS)).unwrap();
+        let values = tree["a"].as_array().unwrap();
+        assert_eq!(values.len(), MAX_PARAMETERS);
+        assert!(values.iter().all(Value::is_string), "{values:?}");
+    }
+
+    #[test]
+    fn a_query_is_bounded_in_number_and_length() {
+        assert!(query_tree(&"a&".repeat(MAX_PARAMETERS + 1)).is_err());
+        let long = |bytes: usize| format!("a={}", "x".repeat(bytes - 2));
+        assert!(query_tree(&long(MAX_QUERY_BYTES)).is_ok());
+        assert!(query_tree(&long(MAX_QUERY_BYTES + 1)).is_err());
+    }
 }

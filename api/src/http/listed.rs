@@ -1,10 +1,13 @@
 use axum::Json;
-use axum::http::{StatusCode, Uri, header};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::ApiError;
 use crate::openapi::{Described, Operation, Schemas};
 use crate::requests::Cursor;
 use crate::store::Listing;
@@ -13,6 +16,19 @@ use crate::store::Listing;
 pub struct Listed<T> {
     documents: Vec<T>,
     next: Option<String>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+/// A large page as text. It gives its room back once it is sent, or its connection has ended.
+struct Sent {
+    json: Vec<u8>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Sent {
+    fn as_ref(&self) -> &[u8] {
+        &self.json
+    }
 }
 
 impl<T> Listed<T> {
@@ -20,6 +36,7 @@ impl<T> Listed<T> {
         Self {
             next: listing.next.map(|cursor| next_page(request, cursor)),
             documents: listing.documents,
+            room: listing.room,
         }
     }
 }
@@ -37,12 +54,30 @@ fn next_page(request: &Uri, cursor: Cursor) -> String {
 
 impl<T: Serialize> IntoResponse for Listed<T> {
     fn into_response(self) -> Response {
-        let documents = Json(self.documents);
+        let documents = match self.room {
+            None => Json(self.documents).into_response(),
+            Some(room) => large(&self.documents, room).unwrap_or_else(ApiError::into_response),
+        };
         match self.next {
             Some(next) => ([(header::LINK, next)], documents).into_response(),
-            None => documents.into_response(),
+            None => documents,
         }
     }
+}
+
+fn large<T: Serialize>(
+    documents: &[T],
+    mut room: OwnedSemaphorePermit,
+) -> Result<Response, ApiError> {
+    let json = serde_json::to_vec(documents).map_err(ApiError::internal)?;
+    // From here on it is only text.
+    let rest = room.num_permits().saturating_sub(json.len());
+    drop(room.split(rest));
+    let body = Body::from(Bytes::from_owner(Sent { json, _room: room }));
+    let mut response = Response::new(body);
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Ok(response)
 }
 
 impl<T: JsonSchema> Described for Listed<T> {

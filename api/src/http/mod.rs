@@ -3,6 +3,8 @@
 
 mod bounds;
 pub(crate) mod browsers;
+mod correlation;
+mod details;
 mod errors;
 mod extract;
 pub(crate) mod identity;
@@ -13,7 +15,9 @@ mod reading;
 mod respond;
 
 pub use bounds::{AnswerBy, Bounds, bound};
-pub use errors::{ApiError, Details, Envelope};
+pub use correlation::keep_well_formed;
+pub use details::Details;
+pub use errors::{ApiError, Envelope};
 pub use extract::{Asked, Body, Creation, EntityId, EventId, OptionalBody, Query};
 pub use identity::{CallingParty, CallingSupplier, CallingUser, MaybeCallingSupplier};
 pub use listed::Listed;

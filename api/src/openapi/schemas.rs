@@ -11,11 +11,12 @@ const SCHEMAS: &str = "#/components/schemas/";
 
 /// The limits of the contract. They bind what clients send; a document that an older
 /// system stored is answered as it is.
-const LIMITS: [&str; 8] = [
+const LIMITS: [&str; 9] = [
     "minLength",
     "maxLength",
     "minItems",
     "maxItems",
+    "maxProperties",
     "minimum",
     "maximum",
     "exclusiveMinimum",

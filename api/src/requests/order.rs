@@ -1,17 +1,19 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use garde::Validate;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use shared::document::rules::{MAX_ATTRIBUTES, MAX_TEXT, MAX_URL};
 use shared::document::{
     Customer, FIRST_VERSION, FulfillmentStatus, Order, OrderItem, OrderStatus, Product,
-    ProductSnapshot, ProductStatus, ShippingAddress, User, Variant,
+    ProductSnapshot, ProductStatus, ShippingAddress, User, Variant, VariantAttribute,
 };
 use shared::{Id, Timestamp};
 
+use super::rules::MAX_VARIANT_NAME;
 use crate::http::{ApiError, Details};
 
-#[derive(Debug, Clone, Deserialize, Validate, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct CreateOrder {
     #[garde(length(min = 1, max = 20), dive)]
     pub items: Vec<OrderLine>,
@@ -20,11 +22,11 @@ pub struct CreateOrder {
 }
 
 /// One line of an order as the buyer asks for it.
-#[derive(Debug, Clone, Deserialize, Validate, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct OrderLine {
     #[garde(skip)]
     pub product_id: Id,
-    #[garde(skip)]
+    #[garde(length(chars, max = MAX_VARIANT_NAME))]
     pub variant_name: Option<String>,
     #[garde(range(min = 1, max = 99))]
     pub quantity: i64,
@@ -46,13 +48,13 @@ impl CreateOrder {
         now: Timestamp,
     ) -> Result<Order, ApiError> {
         let mut items = Vec::with_capacity(self.items.len());
-        let mut invalid = Details::new();
+        let mut invalid = Details::default();
         for (index, line) in self.items.iter().enumerate() {
             let product = active(products.get(&line.product_id))?;
             match line.to_item(index, product) {
                 Ok(item) => items.push(item),
                 Err((field, problem)) => {
-                    invalid.insert(format!("items[{index}].{field}"), problem);
+                    invalid.note(format!("items[{index}].{field}"), problem);
                 }
             }
         }
@@ -138,17 +140,23 @@ fn snapshot(
     variant: Option<&Variant>,
 ) -> ProductSnapshot {
     let attributes = variant.map(|variant| variant.attributes.as_slice()).unwrap_or_default();
-    let image_url = variant.and_then(|variant| variant.image_url.clone());
+    let image_url = variant.and_then(|variant| variant.image_url.as_ref());
+    let image_url = image_url.filter(|url| url.chars().count() <= MAX_URL);
     ProductSnapshot {
         product_id: product.id,
         supplier_id: product.supplier_id,
         product_name: product.name.clone(),
         variant_name,
-        variant_attributes: attributes
-            .iter()
-            .map(|each| (each.attribute_name.clone(), each.attribute_value.clone()))
-            .collect(),
-        image_url: image_url.unwrap_or_else(|| ProductSnapshot::DEFAULT_IMAGE.to_owned()),
+        variant_attributes: copied(attributes),
+        image_url: image_url.map_or(ProductSnapshot::DEFAULT_IMAGE, String::as_str).to_owned(),
         supplier_name: product.supplier_info.name.clone(),
     }
+}
+
+/// The attributes as an order keeps them. Those that were stored before there were rules may
+/// be many, long, and called what no key in MongoDB can be.
+fn copied(attributes: &[VariantAttribute]) -> BTreeMap<String, String> {
+    let short = |text: &str| text.chars().filter(|c| *c != '\0').take(MAX_TEXT).collect();
+    let first = attributes.iter().take(MAX_ATTRIBUTES);
+    first.map(|each| (short(&each.attribute_name), short(&each.attribute_value))).collect()
 }

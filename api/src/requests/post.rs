@@ -1,14 +1,16 @@
 use garde::Validate;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use shared::document::rules::MAX_URL;
 use shared::document::{
-    Author, AuthorType, FIRST_VERSION, LinkPreview, Media, Post, PostStats, PostType, User,
+    Author, AuthorType, DEFAULT_AVATAR, FIRST_VERSION, LinkPreview, Media, Post, PostStats,
+    PostType, User,
 };
 use shared::{Id, Timestamp};
 
 use super::rules::{nullable, replace};
 
-#[derive(Debug, Deserialize, Validate, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct CreatePost {
     #[garde(skip)]
     pub post_type: PostType,
@@ -34,7 +36,7 @@ impl CreatePost {
             author: Author {
                 user_id: user.id,
                 display_name: user.profile.display_name.clone(),
-                avatar: user.profile.avatar.clone(),
+                avatar: copied(&user.profile.avatar).to_owned(),
                 author_type: AuthorType::User,
             },
             text_content: self.text_content,
@@ -47,6 +49,12 @@ impl CreatePost {
             updated_at: now,
         }
     }
+}
+
+/// The picture as a post keeps it. One that was stored before there was a limit may be as
+/// long as a request, and each post would write it three times.
+fn copied(avatar: &str) -> &str {
+    if avatar.chars().count() <= MAX_URL { avatar } else { DEFAULT_AVATAR }
 }
 
 /// Only what is given changes. Null clears what may be empty and leaves the rest.

@@ -2,16 +2,19 @@ use std::collections::BTreeMap;
 
 use garde::Validate;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use shared::document::{
     Category, FIRST_VERSION, Product, ProductMetadata, ProductStats, ProductStatus, StockLocation,
     Supplier, SupplierInfo, TopicDescription, UnitType, Variant,
 };
 use shared::{Id, Timestamp};
 
-use super::rules::{nullable, replace, storable_keys, storable_keys_if_given};
+use super::rules::{
+    MAX_LOCATIONS, MAX_TOPICS, MAX_VARIANTS, nullable, replace, storable_keys,
+    storable_keys_if_given,
+};
 
-#[derive(Debug, Deserialize, Validate, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct CreateProduct {
     #[garde(length(chars, min = 1, max = 200))]
     pub name: String,
@@ -29,12 +32,13 @@ pub struct CreateProduct {
     #[garde(range(min = 0))]
     pub base_price_cents: i64,
     #[serde(default)]
-    #[garde(dive)]
+    #[garde(length(max = MAX_TOPICS), dive)]
     pub topic_descriptions: Vec<TopicDescription>,
     #[serde(default)]
-    #[garde(dive)]
+    #[garde(length(max = MAX_LOCATIONS), dive)]
     pub stock_locations: Vec<StockLocation>,
     #[serde(default)]
+    #[schemars(extend("maxProperties" = MAX_VARIANTS))]
     #[garde(dive, custom(storable_keys))]
     pub variants: BTreeMap<String, Variant>,
 }
@@ -87,10 +91,11 @@ pub struct UpdateProduct {
     pub brand: Option<Option<String>>,
     #[garde(range(min = 0))]
     pub base_price_cents: Option<i64>,
-    #[garde(dive)]
+    #[garde(length(max = MAX_TOPICS), dive)]
     pub topic_descriptions: Option<Vec<TopicDescription>>,
-    #[garde(dive)]
+    #[garde(length(max = MAX_LOCATIONS), dive)]
     pub stock_locations: Option<Vec<StockLocation>>,
+    #[schemars(extend("maxProperties" = MAX_VARIANTS))]
     #[garde(dive, custom(storable_keys_if_given))]
     pub variants: Option<BTreeMap<String, Variant>>,
 }

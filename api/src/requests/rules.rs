@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
+use shared::document::rules::storable_key;
 
 /// In characters.
-const MAX_VARIANT_NAME: usize = 200;
+pub const MAX_VARIANT_NAME: usize = 200;
+/// Limits where the contract names none, as in [`shared::document::rules`].
+pub const MAX_TOPICS: usize = 100;
+pub const MAX_LOCATIONS: usize = 1_000;
+pub const MAX_VARIANTS: usize = 500;
 
 /// Reads text without the blanks around it.
 pub fn trimmed<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
@@ -36,10 +41,11 @@ pub fn replace<T: Clone>(field: &mut T, given: &Option<T>) {
 /// The keys of the variants are their names, with the same limits. They become field
 /// names in MongoDB, which cannot hold a NUL.
 pub fn storable_keys<T>(map: &BTreeMap<String, T>, _: &()) -> garde::Result {
+    if map.len() > MAX_VARIANTS {
+        return Err(garde::Error::new(format!("has more than {MAX_VARIANTS} entries")));
+    }
     for key in map.keys() {
-        if key.contains('\0') {
-            return Err(garde::Error::new("a key contains a NUL character"));
-        }
+        storable_key(key, &())?;
         if !(1..=MAX_VARIANT_NAME).contains(&key.chars().count()) {
             return Err(garde::Error::new("a key is not 1 to 200 characters long"));
         }

@@ -1,23 +1,25 @@
 use garde::Validate;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use shared::document::rules::MAX_TEXT;
 use shared::document::{BusinessInfo, CompanyInfo, FIRST_VERSION, Supplier, SupplierContact};
 use shared::{Id, Timestamp};
 
 use super::rules::{nullable, replace};
 use crate::store::BankingInfo;
 
-#[derive(Deserialize, Validate, JsonSchema)]
+#[derive(Serialize, Deserialize, Validate, JsonSchema)]
 pub struct CreateSupplier {
+    #[serde(skip_serializing)]
     #[garde(length(chars, min = 8, max = 128))]
     pub password: String,
     #[garde(dive)]
     pub contact_info: SupplierContact,
     #[garde(dive)]
     pub company_info: CompanyInfo,
-    #[garde(skip)]
+    #[garde(dive)]
     pub business_info: Option<BusinessInfo>,
-    #[garde(skip)]
+    #[garde(dive)]
     pub banking_info: Option<BankingInfo>,
 }
 
@@ -40,7 +42,7 @@ impl CreateSupplier {
 /// Only what is given changes. Null clears what may be empty and leaves the rest.
 #[derive(Debug, Deserialize, Validate, JsonSchema)]
 pub struct UpdateSupplier {
-    #[garde(skip)]
+    #[garde(length(chars, max = MAX_TEXT))]
     pub primary_phone: Option<String>,
     #[garde(length(chars, min = 2, max = 200))]
     pub legal_name: Option<String>,
@@ -48,10 +50,10 @@ pub struct UpdateSupplier {
     #[garde(length(chars, max = 200))]
     pub dba_name: Option<Option<String>>,
     #[serde(default, deserialize_with = "nullable")]
-    #[garde(skip)]
+    #[garde(length(chars, max = MAX_TEXT))]
     pub support_email: Option<Option<String>>,
     #[serde(default, deserialize_with = "nullable")]
-    #[garde(skip)]
+    #[garde(length(chars, max = MAX_TEXT))]
     pub support_phone: Option<Option<String>>,
 }
 

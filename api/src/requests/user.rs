@@ -1,16 +1,18 @@
 use garde::Validate;
 use schemars::JsonSchema;
-use serde::Deserialize;
-use shared::document::{DEFAULT_AVATAR, FIRST_VERSION, Profile, User, UserContact, rules::email};
+use serde::{Deserialize, Serialize};
+use shared::document::rules::{MAX_URL, email};
+use shared::document::{DEFAULT_AVATAR, FIRST_VERSION, Profile, User, UserContact};
 use shared::{Id, Timestamp};
 
 use super::rules::{nullable, replace, trimmed, trimmed_if_given};
 
-#[derive(Deserialize, Validate, JsonSchema)]
+#[derive(Serialize, Deserialize, Validate, JsonSchema)]
 pub struct CreateUser {
     #[serde(deserialize_with = "email")]
     #[garde(email, length(chars, max = 254))]
     pub email: String,
+    #[serde(skip_serializing)]
     #[garde(length(chars, min = 8, max = 128))]
     pub password: String,
     #[serde(deserialize_with = "trimmed")]
@@ -58,7 +60,7 @@ pub struct UpdateUser {
     #[serde(default, deserialize_with = "nullable")]
     #[garde(length(chars, max = 500))]
     pub bio: Option<Option<String>>,
-    #[garde(skip)]
+    #[garde(length(chars, max = MAX_URL))]
     pub avatar: Option<String>,
 }
 

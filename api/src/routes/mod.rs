@@ -13,18 +13,24 @@ mod users;
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRef;
 use shared::Id;
 use shared::document::{Document, Supplier, User};
-use shared::process::Health;
+use shared::process::{Health, RetryPolicy};
+use tokio::time::Instant;
 
 use crate::auth::{AccountKind, AuthMode, Authentication};
 use crate::http::{ApiError, Created, Written};
 use crate::openapi::Routes;
 use crate::order_numbers::OrderNumbers;
 use crate::password::PasswordHashing;
-use crate::store::{Once, Store};
+use crate::store::{Once, Remembered, Store};
+
+/// How long a repeated request waits for the answer of the first one.
+const ANSWERING: Duration = Duration::from_secs(1);
+const WAIT: Duration = Duration::from_millis(20);
 
 /// What the handlers work with. One pointer, because the router clones it several times
 /// for each request.
@@ -89,12 +95,25 @@ async fn make_once<T>(
         return Ok(Created::Before(first));
     }
     match make.await {
-        Err(ApiError::AlreadyAnswered) => {
-            let first = store.recall(once).await?;
-            first.map(Created::Before).ok_or(ApiError::AlreadyAnswered)
-        }
+        Err(ApiError::AlreadyAnswered) => first_answer(store, once).await.map(Created::Before),
         made => made.map(Created::Now),
     }
+}
+
+/// The answer that another instance may be giving just now: until the majority has it, it can
+/// still be lost.
+async fn first_answer(store: &Store, once: &Once) -> Result<Remembered, ApiError> {
+    let deadline = Instant::now() + ANSWERING;
+    for wait in (RetryPolicy { initial: WAIT, max: WAIT }).waits() {
+        if let Some(first) = store.recall(once).await? {
+            return Ok(first);
+        }
+        if Instant::now() + wait > deadline {
+            break;
+        }
+        tokio::time::sleep(wait).await;
+    }
+    Err(ApiError::AlreadyAnswered)
 }
 
 /// The calling user, who must be live.

@@ -79,9 +79,9 @@ async fn list(
     uri: Uri,
     Query(page, ListAll {}): Query<ListAll>,
 ) -> Result<Listed<Answer>, ApiError> {
-    let Listing { documents, next } = app.store.list(doc! {}, Order::ById, page).await?;
+    let Listing { documents, next, room } = app.store.list(doc! {}, Order::ById, page).await?;
     let documents = documents.into_iter().map(Answer::to_anybody).collect();
-    Ok(Listed::new(&uri, Listing { documents, next }))
+    Ok(Listed::new(&uri, Listing { documents, next, room }))
 }
 
 async fn read(

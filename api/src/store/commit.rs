@@ -94,7 +94,7 @@ impl Store {
     /// be [`Attempt::Stale`], until the configured time is up.
     ///
     /// # Errors
-    /// What the attempt is refused with; Unavailable where all were stale.
+    /// What the attempt is refused with; Contended where all were stale.
     pub async fn until_current<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, ApiError>
     where
         F: Future<Output = Result<T, Attempt>>,
@@ -109,7 +109,7 @@ impl Store {
             }
             let next = Instant::now() + waits.next().unwrap_or(CONTENTION.max);
             if next > deadline {
-                return Err(ApiError::Unavailable { outcome_unknown: false });
+                return Err(ApiError::Contended);
             }
             tokio::time::sleep_until(next).await;
         }

@@ -38,10 +38,12 @@ impl Store {
             AccountKind::User => Constraint::UserEmail.field(),
             AccountKind::Supplier => Constraint::SupplierEmail.field(),
         };
-        let query = accounts
-            .find_one(doc! { field: email })
-            .projection(doc! { "password_hash": 1, "deleted_at": 1 });
-        let found = self.in_time(async { Ok(query.await?) }).await?;
+        let filter = doc! { field: email };
+        let query = async move {
+            let account = accounts.find_one(filter);
+            Ok(account.projection(doc! { "password_hash": 1, "deleted_at": 1 }).await?)
+        };
+        let found = self.in_time(query).await?;
         Ok(found.and_then(|stored| {
             Some(Credentials {
                 id: stored.id,
@@ -66,6 +68,6 @@ impl Store {
         let accounts = self.documents(kind.domain());
         let filter = doc! { "_id": known.id, "password_hash": &known.password_hash };
         let update = doc! { "$set": { "password_hash": Bson::from(hash) } };
-        self.in_time(async { Ok(accounts.update_one(filter, update).await?) }).await.map(drop)
+        self.in_time(async move { Ok(accounts.update_one(filter, update).await?) }).await.map(drop)
     }
 }

@@ -165,7 +165,7 @@ impl From<CommitError> for ApiError {
     fn from(error: CommitError) -> Self {
         match error {
             // The caller named no version: the handler tried until its time was up.
-            CommitError::Stale => Self::Unavailable { outcome_unknown: false },
+            CommitError::Stale => Self::Contended,
             CommitError::Duplicate(Constraint::UserEmail | Constraint::SupplierEmail) => {
                 Self::Duplicate("the e-mail address is already in use")
             }
@@ -174,7 +174,7 @@ impl From<CommitError> for ApiError {
             }
             CommitError::Duplicate(Constraint::IdempotencyKey) => Self::AlreadyAnswered,
             CommitError::TooLarge => Self::TooLarge,
-            CommitError::Overloaded => Self::Unavailable { outcome_unknown: false },
+            CommitError::Overloaded => Self::Overloaded,
             CommitError::Unavailable { outcome_unknown, .. } => {
                 Self::Unavailable { outcome_unknown }
             }

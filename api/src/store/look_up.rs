@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use mongodb::Collection;
@@ -14,6 +15,8 @@ use mongodb::bson::{RawDocumentBuf, doc, oid::ObjectId};
 use mongodb::error::Error;
 use shared::Id;
 use tokio::sync::{mpsc, oneshot};
+
+use super::timed;
 
 /// Ids in one query: more gain nothing, and an answer of that many large documents
 /// would make the small ones wait.
@@ -36,9 +39,10 @@ struct Question {
 }
 
 impl LookUp {
-    pub fn start(collection: Collection<RawDocumentBuf>) -> Self {
+    /// Each query takes at most `time`: those behind it wait for it.
+    pub fn start(collection: Collection<RawDocumentBuf>, time: Duration) -> Self {
         let (questions, asked) = mpsc::channel(QUEUE);
-        tokio::spawn(answer_all(collection, asked));
+        tokio::spawn(answer_all(collection, time, asked));
         Self { questions }
     }
 
@@ -54,12 +58,16 @@ impl LookUp {
     }
 }
 
-async fn answer_all(collection: Collection<RawDocumentBuf>, mut asked: mpsc::Receiver<Question>) {
+async fn answer_all(
+    collection: Collection<RawDocumentBuf>,
+    time: Duration,
+    mut asked: mpsc::Receiver<Question>,
+) {
     let mut questions = Vec::with_capacity(QUERY_IDS);
     while asked.recv_many(&mut questions, QUERY_IDS).await > 0 {
         // Who stopped waiting needs no answer.
         questions.retain(|question| !question.reply.is_closed());
-        let found = read(&collection, &questions).await;
+        let found = timed(time, read(&collection, &questions)).await;
         for Question { id, reply } in questions.drain(..) {
             let found = found.as_ref().map(|found| found.get(&id.object_id()).cloned());
             let _ = reply.send(found.map_err(Clone::clone));

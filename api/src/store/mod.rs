@@ -8,12 +8,15 @@ mod group;
 mod list;
 mod look_up;
 mod once;
+mod order;
 mod pipeline;
 mod read;
+mod reads;
 mod schema;
 mod secrets;
 mod timeline;
 mod transaction;
+mod undecodable;
 mod watermarks;
 mod write;
 
@@ -22,9 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mongodb::bson::RawDocumentBuf;
-use mongodb::options::{
-    ClientOptions, CollectionOptions, ReadPreference, SelectionCriteria, WriteConcern,
-};
+use mongodb::options::{ClientOptions, ReadPreference, WriteConcern};
 use mongodb::{Client, Collection, Database};
 use shared::event::Domain;
 use shared::process::MongoSettings;
@@ -34,20 +35,33 @@ use crate::metrics::Metrics;
 
 use group::Committing;
 use look_up::LookUp;
+use reads::Reads;
 use transaction::Transactions;
+use undecodable::Undecodable;
 use watermarks::Watermarking;
 
 pub use commit::Attempt;
 pub use credentials::Credentials;
 pub use error::{CommitError, Constraint};
 pub use group::GroupLimits;
-pub use list::{Listing, Order};
+pub use list::Listing;
 pub use once::{IdempotencyKey, Once, Remembered};
+pub use order::Order;
 pub use pipeline::{COUNTED, PACE_MILLIS, Pace, Pipeline, Waiting, earliest};
 pub use secrets::{BankingInfo, NoSecrets, SupplierSecrets, UserSecrets};
 pub use timeline::{Recorded, Standing};
 pub use watermarks::{Division, Watermarks};
 pub use write::{Cause, Committed, Write};
+
+/// Connections to MongoDB, unless the URL says `maxPoolSize`.
+const CONNECTIONS: u32 = 64;
+/// Connections that are opened at once, unless the URL says `maxConnecting`. The driver's own
+/// two make everybody wait when many have ended together.
+const CONNECTING: u32 = 8;
+/// Queries at once; more would take longer, each and all.
+const QUERIES: u32 = 32;
+/// Connections that are not for them: transactions, look-ups, and the ping.
+const RESERVED: u32 = 8;
 
 /// The documents and their outbox. Cheap to clone.
 #[derive(Clone)]
@@ -58,6 +72,8 @@ pub struct Store {
     look_ups: [LookUp; Domain::ALL.len()],
     watermarking: Watermarking,
     timeout: Duration,
+    reads: Reads,
+    undecodable: Undecodable,
     metrics: Metrics,
     /// Set once the unique indexes stand: no write may slip in before them.
     prepared: Arc<AtomicBool>,
@@ -80,6 +96,12 @@ impl Store {
         options.server_selection_timeout = Some(timeout);
         options.connect_timeout.get_or_insert(timeout);
         options.write_concern = Some(WriteConcern::majority());
+        // Whatever the URL says: a client reads its own writes, and a transaction takes no
+        // other read preference and not every read concern.
+        options.selection_criteria = Some(ReadPreference::Primary.into());
+        options.read_concern = None;
+        let connections = *options.max_pool_size.get_or_insert(CONNECTIONS);
+        options.max_connecting.get_or_insert(CONNECTING);
         let client = Client::with_options(options)?;
         let database = client.database(&settings.database_name);
         let transactions = Transactions {
@@ -87,11 +109,14 @@ impl Store {
             database: database.clone(),
             retries: metrics.transaction_retries.clone(),
         };
-        let look_ups =
-            Domain::ALL.map(|domain| LookUp::start(from_primary(&database, domain.collection())));
+        let look_ups = Domain::ALL
+            .map(|domain| LookUp::start(database.collection(domain.collection()), timeout));
+        let queries = QUERIES.min(connections.saturating_sub(RESERVED)).max(1) as usize;
         Ok(Self {
+            reads: Reads::new(queries, timeout, metrics.query_wait_seconds.clone()),
+            undecodable: Undecodable::new(metrics.undecodable_documents.clone()),
             look_ups,
-            watermarking: Watermarking::new(from_primary(&database, watermark::COLLECTION)),
+            watermarking: Watermarking::new(database.collection(watermark::COLLECTION)),
             committing: Committing::start(transactions, groups, timeout, metrics.clone()),
             client,
             database,
@@ -109,7 +134,8 @@ impl Store {
     /// # Errors
     /// Where no primary answers.
     pub async fn ping(&self) -> mongodb::error::Result<()> {
-        self.database.run_command(mongodb::bson::doc! { "ping": 1 }).await.map(|_| ())
+        let ping = self.database.run_command(mongodb::bson::doc! { "ping": 1 });
+        timed(self.timeout, ping.into_future()).await.map(|_| ())
     }
 
     fn documents(&self, domain: Domain) -> Collection<RawDocumentBuf> {
@@ -125,9 +151,11 @@ impl Store {
     }
 }
 
-/// A client reads its own writes, whatever read preference the URL names.
-fn from_primary<T: Send + Sync>(database: &Database, name: &str) -> Collection<T> {
-    let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
-    let options = CollectionOptions::builder().selection_criteria(primary).build();
-    database.collection_with_options(name, options)
+/// What the driver answers in this time; else an error as if the connection was lost.
+async fn timed<T>(
+    time: Duration,
+    asked: impl Future<Output = mongodb::error::Result<T>>,
+) -> mongodb::error::Result<T> {
+    let late = |_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+    tokio::time::timeout(time, asked).await.unwrap_or_else(late)
 }

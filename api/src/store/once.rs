@@ -5,8 +5,9 @@
 
 use axum::extract::Request;
 use mongodb::bson::{Document as Fields, doc};
+use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -89,17 +90,20 @@ impl Described for IdempotencyKey {
 }
 
 impl Once {
-    pub fn new(key: IdempotencyKey, mut body: Value) -> Self {
+    /// `request` is what was read of the body: what is ignored tells no two requests apart.
+    /// A password must not be serialised: a plain hash of it would be a way around the slow
+    /// one.
+    ///
+    /// # Errors
+    /// Internal, if the request cannot be JSON.
+    pub fn new<T: Serialize>(key: IdempotencyKey, request: &T) -> Result<Self, ApiError> {
         let Some(id) = key.0 else {
-            return Self(None);
+            return Ok(Self(None));
         };
-        // A plain hash of the password would be a way around the slow one.
-        if let Some(fields) = body.as_object_mut() {
-            fields.remove("password");
-        }
-        let digest = Sha256::digest(body.to_string());
+        let request = serde_json::to_vec(request).map_err(ApiError::internal)?;
+        let digest = Sha256::digest(request);
         let fingerprint = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self(Some(Named { id, fingerprint }))
+        Ok(Self(Some(Named { id, fingerprint })))
     }
 }
 
@@ -113,8 +117,12 @@ impl Store {
             return Ok(None);
         };
         let keys = self.typed::<Stored>(COLLECTION);
-        let query = keys.find_one(doc! { "_id": &named.id });
-        let Some(stored) = self.in_time(async { Ok(query.await?) }).await? else {
+        let filter = doc! { "_id": &named.id };
+        let query = async move {
+            // What another instance commits may still be rolled back before the majority has it.
+            Ok(keys.find_one(filter).read_concern(ReadConcern::majority()).await?)
+        };
+        let Some(stored) = self.in_time(query).await? else {
             return Ok(None);
         };
         if stored.fingerprint != named.fingerprint {
@@ -132,12 +140,14 @@ impl Write {
         let (Some(named), Some(event)) = (&once.0, self.events.first()) else {
             return Ok(());
         };
+        let body = serde_json::to_string(answer).map_err(CommitError::internal)?;
+        self.bytes += body.len();
         let key: Fields = doc! {
             "_id": &named.id,
             "fingerprint": &named.fingerprint,
             "event_id": event.event_id.to_string(),
             "version": event.version,
-            "body": serde_json::to_string(answer).map_err(CommitError::internal)?,
+            "body": body,
             "created_at": self.moment,
         };
         let key = (&key).try_into().map_err(CommitError::internal)?;

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use shared::Id;
 use shared::document::Document;
 
-use super::{BankingInfo, Store, from_primary};
+use super::{BankingInfo, Store, timed};
 use crate::http::ApiError;
 
 impl Store {
@@ -23,8 +23,7 @@ impl Store {
 
     /// The document with this id, deleted or not.
     pub async fn find<D: Document>(&self, id: Id) -> Result<Option<D>, ApiError> {
-        let found = self.look_up(D::DOMAIN).find(id);
-        let found = self.in_time(async { Ok(found.await?) }).await?;
+        let found = timed(self.timeout, self.look_up(D::DOMAIN).find(id)).await?;
         found.map(|stored| from_stored(&stored)).transpose()
     }
 
@@ -41,7 +40,7 @@ impl Store {
     /// All documents that match, for a write that concerns each of them.
     pub async fn all<D: Document>(&self, filter: Filter) -> Result<Vec<D>, ApiError> {
         let documents = self.typed::<D>(D::DOMAIN.collection());
-        self.in_time(async { Ok(documents.find(filter).await?.try_collect().await?) }).await
+        self.in_time(async move { Ok(documents.find(filter).await?.try_collect().await?) }).await
     }
 
     /// The bank details that lie beside a supplier.
@@ -52,23 +51,16 @@ impl Store {
             banking_info: Option<BankingInfo>,
         }
         let suppliers = self.typed::<Secrets>(shared::event::Domain::Supplier.collection());
-        let query =
-            suppliers.find_one(doc! { "_id": supplier }).projection(doc! { "banking_info": 1 });
-        let found = self.in_time(async { Ok(query.await?) }).await?;
+        let query = async move {
+            let secrets = suppliers.find_one(doc! { "_id": supplier });
+            Ok(secrets.projection(doc! { "banking_info": 1 }).await?)
+        };
+        let found = self.in_time(query).await?;
         Ok(found.and_then(|secrets| secrets.banking_info))
     }
 
     pub(super) fn typed<T: DeserializeOwned + Send + Sync>(&self, name: &str) -> Collection<T> {
-        from_primary(&self.database, name)
-    }
-
-    pub(super) async fn in_time<T>(
-        &self,
-        read: impl Future<Output = Result<T, ApiError>>,
-    ) -> Result<T, ApiError> {
-        tokio::time::timeout(self.timeout, read)
-            .await
-            .unwrap_or(Err(ApiError::Unavailable { outcome_unknown: false }))
+        self.database.collection(name)
     }
 }
 

@@ -173,8 +173,9 @@ impl Store {
             "singleBatch": true, "readConcern": read_concern,
             "projection": { outbox::field::PAYLOAD: 0, "record.payload": 0 },
         };
-        let answer = self.in_time(async {
-            match self.database.run_command(command).await {
+        let database = self.database.clone();
+        let answer = self.in_time(async move {
+            match database.run_command(command).await {
                 Ok(answer) => Ok(Some(answer)),
                 Err(error) if is_forgotten(&error) => Ok(None),
                 Err(error) => Err(error.into()),

@@ -147,7 +147,8 @@ impl Store {
     /// # Errors
     /// Where MongoDB is away.
     pub async fn watermarks(&self) -> Result<Watermarks, ApiError> {
-        self.in_time(async { Ok(self.watermarking.read().await?) }).await
+        let watermarking = self.watermarking.clone();
+        self.in_time(async move { Ok(watermarking.read().await?) }).await
     }
 
     /// Told of every change of the watermarks from now on.

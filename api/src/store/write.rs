@@ -168,10 +168,10 @@ impl Write {
             self.record(event, id, version, document)
         }?;
         // Rather than stored with an event that nobody can publish.
-        if record.payload.len() > MAX_PAYLOAD_BYTES {
+        if record.message_bytes() > MAX_PAYLOAD_BYTES {
             return Err(CommitError::TooLarge);
         }
-        self.bytes += record.payload.len();
+        self.bytes += record.message_bytes();
         self.events.push(record);
         Ok(())
     }

@@ -2,6 +2,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules::{MAX_TEXT, MAX_URL};
 use crate::event::Domain;
 use crate::{Id, Timestamp};
 
@@ -62,10 +63,10 @@ pub enum PostType {
 pub struct Media {
     #[garde(skip)]
     pub media_type: MediaType,
-    #[garde(skip)]
+    #[garde(length(chars, max = MAX_URL))]
     pub media_url: String,
     #[serde(default)]
-    #[garde(skip)]
+    #[garde(length(chars, max = MAX_URL))]
     pub thumbnail_url: Option<String>,
     #[serde(default)]
     #[garde(range(min = 0))]
@@ -91,7 +92,7 @@ pub enum MediaType {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct LinkPreview {
-    #[garde(skip)]
+    #[garde(length(chars, max = MAX_URL))]
     pub url: String,
     #[garde(length(chars, max = 200))]
     pub title: String,
@@ -99,10 +100,10 @@ pub struct LinkPreview {
     #[garde(length(chars, max = 500))]
     pub description: Option<String>,
     #[serde(default)]
-    #[garde(skip)]
+    #[garde(length(chars, max = MAX_URL))]
     pub image: Option<String>,
     #[serde(default)]
-    #[garde(skip)]
+    #[garde(length(chars, max = MAX_TEXT))]
     pub site_name: Option<String>,
 }
 

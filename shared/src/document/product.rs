@@ -4,7 +4,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use super::rules::{self, MAX_ATTRIBUTES, MAX_URL};
 use crate::event::{Domain, EventType};
 use crate::{Id, Timestamp};
 
@@ -91,7 +91,7 @@ pub struct Variant {
     #[garde(length(chars, min = 1, max = 200))]
     pub variant_name: String,
     #[serde(default)]
-    #[garde(dive)]
+    #[garde(length(max = MAX_ATTRIBUTES), dive)]
     pub attributes: Vec<VariantAttribute>,
     #[garde(range(min = 0))]
     pub price_cents: i64,
@@ -104,13 +104,14 @@ pub struct Variant {
     #[garde(dive)]
     pub package_dimensions: PackageDimensions,
     #[serde(default)]
-    #[garde(skip)]
+    #[garde(length(chars, max = MAX_URL))]
     pub image_url: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
 pub struct VariantAttribute {
-    #[garde(length(chars, min = 1, max = 50))]
+    /// Becomes a key of an order's `variant_attributes`.
+    #[garde(length(chars, min = 1, max = 50), custom(rules::storable_key))]
     pub attribute_name: String,
     #[garde(length(chars, min = 1, max = 100))]
     pub attribute_value: String,

@@ -2,7 +2,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use super::rules::{self, MAX_EMAILS, MAX_TEXT, MAX_URL};
 use crate::event::Domain;
 use crate::{Id, Timestamp};
 
@@ -33,21 +33,21 @@ pub struct SupplierContact {
     #[garde(email, length(chars, max = 254))]
     pub primary_email: String,
     #[serde(default)]
-    #[garde(skip)]
+    #[garde(length(max = MAX_EMAILS), inner(length(chars, max = MAX_TEXT)))]
     pub additional_emails: Vec<String>,
-    #[garde(skip)]
+    #[garde(length(chars, max = MAX_TEXT))]
     pub primary_phone: String,
     #[serde(default)]
-    #[garde(skip)]
+    #[garde(length(chars, max = MAX_TEXT))]
     pub contact_person_name: Option<String>,
     #[serde(default)]
-    #[garde(skip)]
+    #[garde(length(chars, max = MAX_TEXT))]
     pub contact_person_title: Option<String>,
     #[serde(default)]
-    #[garde(skip)]
+    #[garde(length(chars, max = MAX_TEXT))]
     pub contact_person_email: Option<String>,
     #[serde(default)]
-    #[garde(skip)]
+    #[garde(length(chars, max = MAX_TEXT))]
     pub contact_person_phone: Option<String>,
 }
 
@@ -84,15 +84,22 @@ pub struct Address {
     pub country: String,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
 #[serde(default)]
 pub struct BusinessInfo {
+    #[garde(length(chars, max = MAX_URL))]
     pub facebook_url: Option<String>,
+    #[garde(length(chars, max = MAX_TEXT))]
     pub instagram_handle: Option<String>,
+    #[garde(length(chars, max = MAX_TEXT))]
     pub twitter_handle: Option<String>,
+    #[garde(length(chars, max = MAX_URL))]
     pub linkedin_url: Option<String>,
+    #[garde(length(chars, max = MAX_TEXT))]
     pub timezone: Option<String>,
+    #[garde(length(chars, max = MAX_TEXT))]
     pub support_email: Option<String>,
+    #[garde(length(chars, max = MAX_TEXT))]
     pub support_phone: Option<String>,
 }
 

@@ -7,6 +7,10 @@ use serde::de;
 
 use super::Details;
 
+/// Bytes of a name in a path. Paths are compared for each field that is read, and a key of a
+/// map is as long as its client likes.
+const MOST_BYTES: usize = 256;
+
 /// What is known of a request so far, and where in it the reading is.
 #[derive(Default)]
 pub struct Notes(RefCell<Inner>);
@@ -37,7 +41,7 @@ impl Notes {
         if before > 0 {
             path.push('.');
         }
-        path.push_str(name);
+        path.push_str(name.get(..name.floor_char_boundary(MOST_BYTES)).unwrap_or_default());
         before
     }
 
@@ -55,8 +59,10 @@ impl Notes {
     /// The value here is of a wrong type.
     pub fn wrong(&self, problem: &Problem) {
         let mut inner = self.0.borrow_mut();
-        let path = inner.path.clone();
-        inner.note(path, problem.to_string());
+        if !inner.details.is_full() {
+            let path = inner.path.clone();
+            inner.note(&path, &problem.to_string());
+        }
     }
 
     pub fn is_left_out(&self) -> bool {
@@ -80,18 +86,19 @@ impl Notes {
                 }
                 path.push_str(field);
                 if !inner.left_out.contains(&path) {
-                    inner.note(path.clone(), "missing field".to_owned());
+                    inner.note(&path, "missing field");
                 }
-                inner.made_up.insert(path)
+                inner.made_up.insert(path) && !inner.details.is_full()
             }
             Problem::Refused(problem) => {
                 // What was refused may be a stand-in: then its place is noted already.
                 if !inner.is_noted(&path) {
-                    inner.note(path.clone(), problem);
+                    inner.note(&path, &problem);
                 }
                 let is_item = path.ends_with(']');
                 let learned = if is_item { &mut inner.made_up } else { &mut inner.left_out };
-                !path.is_empty() && learned.insert(path)
+                let further = !path.is_empty() && learned.insert(path);
+                further && !inner.details.is_full()
             }
         }
     }
@@ -103,9 +110,12 @@ impl Notes {
         };
         let mut inner = self.0.borrow_mut();
         for (path, error) in report.iter() {
+            if inner.details.is_full() {
+                return;
+            }
             let path = path.to_string();
             if !inner.is_noted(&path) {
-                inner.note(path, error.to_string());
+                inner.note(&path, &error.to_string());
             }
         }
     }
@@ -116,16 +126,15 @@ impl Notes {
 }
 
 impl Inner {
-    fn note(&mut self, path: String, problem: String) {
-        let path = if path.is_empty() { "body".to_owned() } else { path };
-        self.details.entry(path).or_insert(problem);
+    fn note(&mut self, path: &str, problem: &str) {
+        self.details.note(if path.is_empty() { "body" } else { path }, problem);
     }
 
     /// Whether something is wrong here already, or with what this is a part of.
     fn is_noted(&self, path: &str) -> bool {
         let ends = path.char_indices().filter(|(_, c)| matches!(c, '.' | '['));
         let parents = ends.map(|(end, _)| &path[..end]);
-        parents.chain([path, "body"]).any(|part| self.details.contains_key(part))
+        parents.chain([path, "body"]).any(|part| self.details.names(part))
     }
 }
 

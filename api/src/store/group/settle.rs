@@ -13,6 +13,7 @@ use super::admit::{Held, Hold, Limits, Resource, Waiting, admit};
 use super::queue::Queued;
 use super::{CommitError, GroupLimits, Outcome};
 use crate::metrics::Metrics;
+use crate::store::timed;
 use crate::store::transaction::Transactions;
 
 /// What a group needs to be committed.
@@ -224,7 +225,7 @@ impl Crew {
     async fn without_the_guilty(&self, group: Vec<Queued>) -> Vec<Queued> {
         let writes: Vec<_> = group.iter().map(|queued| queued.write.clone()).collect();
         // Where MongoDB is gone by now, the next attempt says so.
-        let Ok(verdicts) = self.transactions.blame(&writes).await else {
+        let Ok(verdicts) = timed(self.time, self.transactions.blame(&writes)).await else {
             return group;
         };
         let mut innocent = Vec::new();
