@@ -2,8 +2,10 @@
 //!
 //! A row is there because its event was published, and an event is published only after a
 //! majority has its document. So a row without a document, asked for after the row was
-//! read, is one whose document was deleted. It goes as by the event of that deletion, but
-//! in the row's own version: whatever comes later outranks it.
+//! read, is one whose document was deleted, or lost by a restore of MongoDB. Products and
+//! suppliers go as by the event of their deletion, but in the row's own version: whatever
+//! comes later outranks it. The contract has no event that removes a user, an order, or a
+//! post, so these rows are deleted as they are.
 
 use chrono::NaiveDateTime;
 use mysql_async::prelude::Queryable as _;
@@ -22,8 +24,9 @@ use crate::servers;
 /// Rows a round trip.
 const PAGE: usize = 500;
 
-/// The domains whose rows are deleted. Users, orders and posts keep theirs for ever.
-const DELETED: [Domain; 2] = [Domain::Product, Domain::Supplier];
+/// A placeholder of a supplier goes once no product refers to it.
+const CHILDREN_FIRST: [Domain; 5] =
+    [Domain::Product, Domain::Supplier, Domain::Order, Domain::Post, Domain::User];
 
 impl Rebuild<'_> {
     /// # Errors
@@ -31,7 +34,7 @@ impl Rebuild<'_> {
     /// because then it is more likely the wrong database.
     pub async fn remove_leftovers(&mut self) -> Result<(), ReplayError> {
         let pool = servers::mysql(self.mysql);
-        for domain in DELETED {
+        for domain in CHILDREN_FIRST {
             self.progress.stage(&format!("{} without a document", domain.collection()));
             let mut after = String::new();
             loop {
@@ -40,7 +43,7 @@ impl Rebuild<'_> {
                     break;
                 };
                 after.clone_from(&last.id);
-                self.remove_those_without_document(domain, rows).await?;
+                self.remove_those_without_document(&pool, domain, rows).await?;
             }
         }
         Ok(())
@@ -48,6 +51,7 @@ impl Rebuild<'_> {
 
     async fn remove_those_without_document(
         &mut self,
+        pool: &Pool,
         domain: Domain,
         rows: Vec<Shown>,
     ) -> Result<(), ReplayError> {
@@ -56,16 +60,23 @@ impl Rebuild<'_> {
             rows.into_iter().filter_map(|row| Some((row.id.parse().ok()?, row))).collect();
         let ids: Vec<Id> = rows.iter().map(|(id, _)| *id).collect();
         let present = self.documents.present(domain, &ids).await?;
-        let gone = rows.into_iter().filter(|(id, _)| !present.contains(id));
-        let removals: Vec<Change> = gone.map(|(id, row)| removal(domain, id, row)).collect();
-        if removals.is_empty() {
+        let gone: Vec<(Id, Shown)> =
+            rows.into_iter().filter(|(id, _)| !present.contains(id)).collect();
+        if gone.is_empty() {
             return Ok(());
         }
         if self.outcome.documents == 0 {
             return Err(ReplayError::NoDocuments);
         }
-        self.outcome.removed += removals.len() as u64;
-        self.apply(domain, &removals).await?.map_err(ReplayError::Mysql)
+        self.outcome.removed += gone.len() as u64;
+        match domain {
+            Domain::Product | Domain::Supplier => {
+                let removal = |(id, row): (Id, Shown)| removal(domain, id, row);
+                let removals: Vec<Change> = gone.into_iter().map(removal).collect();
+                self.apply(domain, &removals).await?.map_err(ReplayError::Mysql)
+            }
+            Domain::User | Domain::Order | Domain::Post => delete(pool, domain, &gone).await,
+        }
     }
 }
 
@@ -99,19 +110,33 @@ async fn page_after(pool: &Pool, domain: Domain, after: &str) -> Result<Vec<Show
         "SELECT r.{key}, r.version, r.event_timestamp FROM {table} r \
          WHERE r.{key} > ? {kept} ORDER BY r.{key} LIMIT {PAGE}"
     );
+    let rows: Vec<(String, i64, Value)> =
+        patiently(async || pool.get_conn().await?.exec(&query, (after,)).await).await?;
+    Ok(rows.into_iter().filter_map(shown).collect())
+}
+
+/// Those that have not changed since. An order's items go with it.
+async fn delete(pool: &Pool, domain: Domain, gone: &[(Id, Shown)]) -> Result<(), ReplayError> {
+    let (table, key) = (domain.collection(), domain.id_key());
+    let places = vec!["(?, ?)"; gone.len()].join(", ");
+    let statement = format!("DELETE FROM {table} WHERE ({key}, version) IN ({places})");
+    let values = gone.iter().flat_map(|(_, row)| [row.id.as_str().into(), row.version.into()]);
+    let values: Vec<Value> = values.collect();
+    patiently(async || pool.get_conn().await?.exec_drop(&statement, &values).await).await
+}
+
+async fn patiently<T>(
+    mut attempt: impl AsyncFnMut() -> mysql_async::Result<T>,
+) -> Result<T, ReplayError> {
     let mut patience = Patience::with("MySQL");
     loop {
-        let rows: mysql_async::Result<Vec<(String, i64, Value)>> =
-            async { pool.get_conn().await?.exec(&query, (after,)).await }.await;
-        match rows {
+        match attempt().await {
+            Ok(done) => return Ok(done),
             Err(error) if servers::is_mysql_passing(&error) => {
-                patience
-                    .wait(error)
-                    .await
-                    .map_err(|error| ReplayError::Mysql(error.to_string()))?;
+                let waited = patience.wait(error).await;
+                waited.map_err(|error| ReplayError::Mysql(error.to_string()))?;
             }
             Err(error) => return Err(ReplayError::Mysql(error.to_string())),
-            Ok(rows) => return Ok(rows.into_iter().filter_map(shown).collect()),
         }
     }
 }

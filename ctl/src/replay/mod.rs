@@ -25,7 +25,7 @@ use crate::terminal::Terminal;
 /// nothing that was deleted comes back, and it can be repeated at any time, also beside
 /// another replay. Tables that are missing are created.
 ///
-/// From MongoDB, rows of suppliers and products whose document is gone are removed. A
+/// From MongoDB, rows whose document is gone are removed. A
 /// server that goes away on the way is waited for, up to five minutes.
 ///
 /// Exit code 0: done. 1: some documents have no row; they are listed.

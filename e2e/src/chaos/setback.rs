@@ -186,10 +186,10 @@ impl Fleet {
             Some(said.first()?.get_str("reason").unwrap_or("it went back").to_owned())
         });
         let reported = reported.await;
-        // It cannot take away the rows of orders: replay does.
-        self.outboxctl(&["verify", "--repair", "--wait", "60"]).await.ok();
+        self.wait_until_nothing_lags().await;
         aftermath.helps("replay", self.outboxctl(&["replay"]).await);
-        aftermath.helps("verify", self.outboxctl(&["verify", "--wait", "60"]).await);
+        let repair = ["verify", "--repair", "--wait", "60"];
+        aftermath.helps("verify --repair", self.outboxctl(&repair).await);
         aftermath.losses.replay();
 
         let versions = check::versions(self.environment()).await;
@@ -202,6 +202,18 @@ impl Fleet {
         paused.roll_back(owned, version);
         let lost = format!("{} acknowledged writes", restored - copied);
         (lost, reported, paused.resume())
+    }
+
+    /// What the topics still hold of lost writes would bring their rows back.
+    async fn wait_until_nothing_lags(&self) {
+        eventually("the projectors have no lag", NOTICE, async || {
+            let mut lag = 0.0;
+            for projector in &self.projectors {
+                lag += projector.lock().await.metrics().await.sum("projector_consumer_lag");
+            }
+            if lag == 0.0 { Ok(()) } else { Err(lag.to_string()) }
+        })
+        .await;
     }
 
     async fn watermarks(&self, filter: Document) -> Vec<Document> {
