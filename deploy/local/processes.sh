@@ -11,7 +11,8 @@ projector_where() { echo "http://127.0.0.1:$PROJECTOR_PORT"; }
 
 api_launch() { launch_process api; }
 relay_launch() { launch_process relay; }
-projector_launch() { launch_process projector; }
+# Its own name in the group: after a kill it need not wait for its former session.
+projector_launch() { PROJECTOR_INSTANCE_ID=projector-local launch_process projector; }
 
 api_wait() { wait_until api 60 says_ready "$API_PORT"; }
 relay_wait() { wait_until relay 60 says_ready "$RELAY_PORT"; }

@@ -27,6 +27,12 @@ impl Process {
         environment: BTreeMap<String, String>,
         log: &Path,
     ) -> Self {
+        let mut environment = environment;
+        if name == "projector" {
+            // As in production: it keeps its name when it is started again.
+            let instance = format!("projector-{}", address.port());
+            environment.entry("PROJECTOR_INSTANCE_ID".to_owned()).or_insert(instance);
+        }
         let child = launch(name, &environment, log);
         Self { name: name.to_owned(), environment, address, log: log.to_owned(), child }
     }

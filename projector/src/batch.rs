@@ -36,13 +36,17 @@ pub struct Batch {
 const DECODED_AT_ONCE: usize = 100;
 
 /// What a batch took of a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     pub domain: Domain,
+    /// As [`Record::after`] of its first record.
+    pub after: Option<i64>,
     /// Of its first record.
     pub first: i64,
     /// Of its last record.
     pub offset: i64,
+    /// The last record's.
+    pub event_id: Option<String>,
     /// The moment of the newest event.
     pub moment: Option<NaiveDateTime>,
 }
@@ -58,14 +62,18 @@ impl Batch {
         self.bytes += record.bytes();
         let decoded = decode(&record);
         let moment = decoded.as_ref().ok().map(|change| change.stamp.event_timestamp);
-        let Record { offset, domain, .. } = record;
+        let Record { offset, after, domain, .. } = record;
+        let decoded_id = decoded.as_ref().ok().map(|change| change.stamp.event_id.as_str());
+        let event_id = record.event_id(decoded_id);
         match self.positions.get_mut(&record.partition) {
             Some(position) => {
                 position.offset = offset;
+                position.event_id = event_id.map(str::to_owned);
                 position.moment = position.moment.max(moment);
             }
             None => {
-                let position = Position { domain, first: offset, offset, moment };
+                let event_id = event_id.map(str::to_owned);
+                let position = Position { domain, after, first: offset, offset, event_id, moment };
                 self.positions.insert(record.partition.clone(), position);
             }
         }
@@ -181,6 +189,8 @@ impl Batch {
             partition: partition.partition,
             offset: position.offset,
             event_timestamp: position.moment,
+            event_id: position.event_id.clone(),
+            next_offset: Some(position.offset + 1),
         };
         self.positions.iter().map(row).collect()
     }

@@ -32,6 +32,15 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(2_000..=86_400_000), help_heading = "Kafka")]
     pub kafka_max_poll_interval_ms: u32,
 
+    /// Name of this instance, the same after each restart and never another's. The group then
+    /// keeps an instance's partitions for it while it restarts, up to the session's timeout,
+    /// instead of dividing them anew; one that is gone for good is missed as long. Unset: an
+    /// instance that stops gives its partitions away at once, and one that was killed waits
+    /// for its own former session.
+    #[arg(long, env = "PROJECTOR_INSTANCE_ID", value_parser = clap::builder::NonEmptyStringValueParser::new(),
+        help_heading = "Kafka")]
+    pub projector_instance_id: Option<String>,
+
     /// Copies of the dead-letter topic, where it has to be created. -1: as the cluster says.
     #[arg(long, env = "DEAD_LETTER_REPLICATION", default_value_t = -1,
         value_parser = clap::value_parser!(i32).range(-1..=32_767),

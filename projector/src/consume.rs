@@ -1,14 +1,14 @@
-//! Records out of Kafka, committed ones only, and offsets back.
+//! Records out of Kafka, committed ones only, from where MySQL says that it is.
 
-use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
-use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -16,15 +16,23 @@ use shared::event::Domain;
 use shared::process::Dependency;
 use tokio::time::Instant;
 
+use crate::batch::Position;
+use crate::checkup::Checkup;
+use crate::commits::Commits;
 use crate::config::Config;
-use crate::group::Group;
+use crate::group::{Change, Group, unassign};
 use crate::kafka::client;
-use crate::lag::Lag;
+use crate::locate::{Answers, Unanswered};
+use crate::locator::Locator;
+use crate::metrics::Metrics;
+use crate::places::{Admission, Places};
 use crate::record::{Partition, Record};
+use crate::strand::Watch;
+use crate::tables::LossRow;
+use crate::thread::detached;
 
-/// Offsets are committed at most this often. A client that waits for its write to be
-/// applied learns of it by the committed offset.
-const BETWEEN_COMMITS: Duration = Duration::from_millis(50);
+/// Leaving the group takes some milliseconds, or for ever.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// What the group hands out, in the one order in which it happened: behind a revocation
 /// there is no record of the assignment that it ended.
@@ -34,20 +42,28 @@ pub enum Polled {
     /// Partitions taken from us: their records and offsets belong to the next owner, which
     /// may be ourselves a moment later.
     Revoked(Vec<Partition>),
+    /// The consumer does nothing any more: another member has its name, for instance.
+    Failed(KafkaError),
 }
 
 /// The consumer of the five topics.
 pub struct Source {
-    consumer: StreamConsumer<Group>,
+    consumer: Arc<StreamConsumer<Group>>,
+    properties: ClientConfig,
     /// With the names the topics have on this cluster.
     topics: Vec<(Domain, Arc<str>)>,
-    /// Came out of the same poll as a revocation, behind it.
+    places: Places,
+    locator: Locator,
+    commits: Commits,
+    /// Came out of the same poll as a change of the assignment, behind it.
     stashed: Option<Record>,
-    /// The next offset of each partition, as last committed or tried to.
-    committed: BTreeMap<Partition, i64>,
-    /// No earlier than this.
-    next_commit: Instant,
-    commit_due: Option<Instant>,
+    /// Taken from the pipeline by ourselves, to be read anew.
+    withdrawn: Vec<Partition>,
+    watch: Watch,
+    has_broker: Arc<AtomicBool>,
+    kafka: Dependency,
+    mysql: Dependency,
+    metrics: Metrics,
 }
 
 impl Source {
@@ -56,20 +72,31 @@ impl Source {
     ///
     /// # Errors
     /// Where the settings are not usable.
-    pub fn new(config: &Config, lag: Lag, kafka: Dependency) -> KafkaResult<Self> {
-        let group = Group::new(lag, kafka);
-        let consumer: StreamConsumer<Group> = properties(config).create_with_context(group)?;
-        let topics: Vec<_> = Domain::ALL
-            .into_iter()
-            .map(|domain| (domain, Arc::from(config.kafka.topic(domain.topic()))))
-            .collect();
+    pub fn new(
+        config: &Config,
+        metrics: Metrics,
+        kafka: Dependency,
+        mysql: Dependency,
+    ) -> KafkaResult<Self> {
+        let properties = properties(config);
+        let has_broker = Arc::<AtomicBool>::default();
+        let group = Group::new(metrics.lag.clone(), kafka.clone(), has_broker.clone());
+        let topics = Domain::ALL.into_iter();
+        let topics = topics.map(|domain| (domain, config.kafka.topic(domain.topic()).into()));
         Ok(Self {
-            consumer,
-            topics,
+            consumer: Arc::new(properties.create_with_context(group)?),
+            properties,
+            topics: topics.collect(),
+            places: Places::default(),
+            locator: Locator::new(config.mysql.clone()),
+            commits: Commits::default(),
             stashed: None,
-            committed: BTreeMap::new(),
-            next_commit: Instant::now(),
-            commit_due: None,
+            withdrawn: Vec::new(),
+            watch: Watch::start(&config.kafka.kafka_bootstrap_servers, has_broker.clone()),
+            has_broker,
+            kafka,
+            mysql,
+            metrics,
         })
     }
 
@@ -86,90 +113,227 @@ impl Source {
     /// wanted: then after [`Self::pause`]. May be dropped while it waits.
     pub async fn next(&mut self) -> Polled {
         loop {
-            let revoked = self.take_revoked();
-            if !revoked.is_empty() {
+            if let Some(revoked) = self.take_changes() {
                 return Polled::Revoked(revoked);
             }
-            if let Some(record) = self.stashed.take() {
+            if let Some(error) = self.consumer.context().take_fatal() {
+                return Polled::Failed(error);
+            }
+            if let Some(record) = self.stashed.take().and_then(|record| self.admit(record)) {
                 return Polled::Record(record);
             }
-            self.stashed = self.receive().await;
+            if self.locator.is_idle() {
+                self.locator.begin(&self.consumer, self.places.wanted());
+            }
+            tokio::select! {
+                answered = self.locator.answered() => self.located(answered),
+                record = receive(&self.consumer, &self.topics) => self.stashed = record,
+            }
         }
     }
 
-    /// Returns a record that is here already, unless a revocation comes before it.
+    /// Returns a record that is here already, unless something else comes before it.
     pub fn next_if_any(&mut self) -> Option<Record> {
-        while self.stashed.is_none() && !self.consumer.context().has_revoked() {
-            let received = self.consumer.recv().now_or_never()?;
-            self.stashed = self.read(received);
+        while self.withdrawn.is_empty() {
+            let received = receive(&self.consumer, &self.topics).now_or_never()?;
+            self.stashed = received;
+            if self.consumer.context().has_changes() {
+                return None;
+            }
+            if let Some(record) = self.stashed.take().and_then(|record| self.admit(record)) {
+                return Some(record);
+            }
         }
-        if self.consumer.context().has_revoked() { None } else { self.stashed.take() }
+        None
     }
 
-    /// Waits for a record, or for a poll in which partitions were revoked. librdkafka hands
-    /// out neither records nor callbacks but inside a poll, one after the other. A revoked
-    /// partition's records are gone from its queue before the callback returns. So a record
-    /// out of the poll of a revocation belongs behind it.
-    async fn receive(&self) -> Option<Record> {
-        let mut receiving = pin!(self.consumer.recv());
-        let received = poll_fn(|context| match receiving.as_mut().poll(context) {
-            Poll::Ready(received) => Poll::Ready(Some(received)),
-            Poll::Pending if self.consumer.context().has_revoked() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        });
-        self.read(received.await?)
+    /// What came and went since the last call; the partitions of ours that went, if any.
+    fn take_changes(&mut self) -> Option<Vec<Partition>> {
+        let mut gone = std::mem::take(&mut self.withdrawn);
+        for change in self.consumer.context().take_changes() {
+            match change {
+                Change::Assigned(partitions) => {
+                    for partition in partitions {
+                        self.places.insert(partition, None);
+                    }
+                }
+                Change::Revoked(partitions) => {
+                    for partition in &partitions {
+                        self.places.remove(partition);
+                        self.commits.remove(partition);
+                        self.metrics.losses.forget(partition);
+                    }
+                    gone.extend(partitions);
+                }
+            }
+        }
+        (!gone.is_empty()).then_some(gone)
     }
 
-    /// Remembers the offsets after these, and commits them without waiting for the brokers:
-    /// at once, or at [`Self::commit_due`] where the last commit was a moment ago. A commit
-    /// costs the broker as much as a transaction, and where it is missing the records are
-    /// only read once more.
-    pub fn commit<'a>(&mut self, next_offsets: impl Iterator<Item = (&'a Partition, i64)>) {
-        for (partition, offset) in next_offsets {
-            self.committed.insert(partition.clone(), offset);
+    fn admit(&mut self, record: Record) -> Option<Record> {
+        let (record, committed) = match self.places.admit(record) {
+            Admission::Skipped => return None,
+            Admission::Foreign(partition) => {
+                self.stop_reading(std::slice::from_ref(&partition));
+                self.metrics.lag.assigned(partition);
+                return None;
+            }
+            Admission::Taken(record) => (record, None),
+            Admission::Again(record, committed) => (record, Some(committed)),
+        };
+        self.metrics.lag.taken(&record.partition, record.offset);
+        if let Some(committed) = committed {
+            self.rewound(&record.partition, "mysql", record.offset, committed);
         }
-        if self.next_commit <= Instant::now() {
-            self.commit_now();
-        } else {
-            self.commit_due = Some(self.next_commit);
+        Some(record)
+    }
+
+    fn stop_reading(&self, partitions: &[Partition]) {
+        // It fails only for a consumer that is closed.
+        if let Err(error) = unassign(&*self.consumer, partitions) {
+            tracing::warn!(%error, "partitions are not given up");
         }
+    }
+
+    /// From here on the partitions are read that were located.
+    fn located(&mut self, answered: Result<Answers, Unanswered>) {
+        let Answers { answers, losses } = match answered {
+            Ok(answers) => answers,
+            Err(Unanswered::Kafka(error)) => {
+                // AllBrokersDown says it better, and a topic may just have been deleted.
+                tracing::debug!(%error, "the topics' ends are not known");
+                return;
+            }
+            Err(Unanswered::Mysql(error)) => return self.mysql.down(error),
+        };
+        self.mysql.up();
+        let mut list = TopicPartitionList::new();
+        for (partition, (wanted, answer)) in answers {
+            let start = &answer.start;
+            if !start.lost.is_empty() {
+                self.metrics.losses.noticed(&partition, &start.lost);
+            }
+            if !self.places.locate(&partition, &wanted, start, answer.committed) {
+                continue;
+            }
+            if start.is_another_log {
+                self.rewound(&partition, "topic", start.at, answer.committed.unwrap_or_default());
+            }
+            let at = Offset::Offset(start.at);
+            // Fails only for offsets that no record can have.
+            let _ = list.add_partition_offset(&partition.topic, partition.partition, at);
+            self.commits.located(&partition, start.next, answer.committed);
+            self.metrics.lag.located(&partition, start.next);
+        }
+        self.set_losses(&losses);
+        if let Err(error) = self.consumer.incremental_assign(&list) {
+            // Revoked at this very moment, all of them: who comes next begins anew.
+            tracing::warn!(%error, "partitions are not read yet");
+            self.read_anew();
+        }
+    }
+
+    /// Once for each partition and rewinding.
+    fn rewound(&self, partition: &Partition, cause: &str, from: i64, committed: i64) {
+        let Partition { topic, partition } = partition;
+        self.metrics.rewound.with_label_values(&[&**topic, cause]).inc();
+        let what = match cause {
+            "topic" => "the topic was deleted and created again: reading it from its beginning",
+            _ => "MySQL went back in time, or is another one: reading again what it lacks",
+        };
+        tracing::warn!(topic = &**topic, partition, from, committed, "{what}");
+    }
+
+    /// What MySQL must at least show of the partitions that are read, and how far they are
+    /// dealt with beyond their last record.
+    pub fn checkup(&mut self) -> Checkup {
+        let floors = self.places.floors();
+        let reached = self.commits.beyond(&floors);
+        Checkup { floors, reached }
+    }
+
+    /// Those that nobody has acknowledged, as MySQL has them now.
+    pub fn set_losses(&mut self, losses: &[LossRow]) {
+        let ours: Vec<_> = self.places.partitions().collect();
+        self.metrics.losses.set(&ours, losses);
+        for partition in ours {
+            let losses = losses.iter().filter(|loss| loss.is_of(partition));
+            let ranges = losses.map(|loss| loss.from_offset..loss.to_offset);
+            self.commits.set_lost(partition, ranges.collect());
+        }
+    }
+
+    /// Locates all partitions again. What was taken of them is revoked by [`Self::next`].
+    pub fn read_anew(&mut self) {
+        let all: Vec<_> = self.places.partitions().cloned().collect();
+        self.stop_reading(&all);
+        for partition in &all {
+            self.places.insert(partition.clone(), None);
+            self.commits.remove(partition);
+            self.metrics.lag.assigned(partition.clone());
+        }
+        self.withdrawn.extend(all);
+    }
+
+    /// Notes that all up to here is dealt with, and commits it: see [`Commits`].
+    pub fn commit<'a>(&mut self, positions: impl Iterator<Item = (&'a Partition, &'a Position)>) {
+        for (partition, position) in positions {
+            self.metrics.lag.applied(partition, position.offset, position.system_time());
+            self.places.applied(partition, position.offset);
+            self.commits.applied(partition, position.offset);
+        }
+        self.commits.soon(&self.consumer);
     }
 
     /// When [`Self::commit_now`] is to be called; `None` while everything is committed.
     pub fn commit_due(&self) -> Option<Instant> {
-        self.commit_due
+        self.commits.due()
     }
 
     /// Commits whatever is remembered, without waiting for the brokers.
     pub fn commit_now(&mut self) {
-        self.commit_due = None;
-        self.next_commit = Instant::now() + BETWEEN_COMMITS;
-        self.commit_all(CommitMode::Async);
+        self.commits.now(&self.consumer);
     }
 
-    /// What is due once in a while: commits again what failed, and moves the group
-    /// beyond the transaction markers at a partition's end, so that everybody's tools
-    /// show a lag of 0.
-    pub fn refresh_commits(&mut self) {
-        let markers = self.consumer.context().take_beyond_markers();
-        let moved = markers.into_iter().filter(|(partition, offset)| {
-            self.committed.get(partition).is_some_and(|committed| committed < offset)
-        });
-        let moved: Vec<_> = moved.collect();
-        let failed = self.consumer.context().take_commit_failed();
-        self.committed.extend(moved.iter().cloned());
-        if failed || !moved.is_empty() {
-            self.commit_now();
+    /// What is due once in a while: commits again what failed, moves the group beyond the
+    /// transaction markers at a partition's end, so that everybody's tools show a lag of 0,
+    /// replaces a consumer that has lost its brokers, and looks again where reading stands if
+    /// that is in doubt.
+    ///
+    /// # Errors
+    /// Where no consumer can be made.
+    pub fn refresh(&mut self) -> KafkaResult<()> {
+        if self.watch.is_stranded() {
+            self.replace()?;
         }
+        if self.consumer.context().take_suspicion() {
+            self.read_anew();
+        }
+        self.commits.refresh(&self.consumer);
+        Ok(())
     }
 
-    /// Partitions taken away since the last call. Their offsets are not ours any more.
-    fn take_revoked(&mut self) -> Vec<Partition> {
-        let revoked = self.consumer.context().take_revoked();
-        for partition in &revoked {
-            self.committed.remove(partition);
+    /// A consumer that will find no broker again gives way to a new one.
+    fn replace(&mut self) -> KafkaResult<()> {
+        tracing::warn!("no broker, although one accepts connections: a new consumer takes over");
+        self.metrics.replaced.inc();
+        let (lag, kafka) = (self.metrics.lag.clone(), self.kafka.clone());
+        let group = Group::new(lag, kafka, self.has_broker.clone());
+        let consumer = Arc::new(self.properties.create_with_context(group)?);
+        let old = std::mem::replace(&mut self.consumer, consumer);
+        old.context().retire();
+        // It may hang in there.
+        drop(detached("kafka-drop", move || drop(old)));
+        self.stashed = None;
+        self.locator.cancel();
+        let all = self.places.clear();
+        for partition in &all {
+            self.commits.remove(partition);
+            self.metrics.losses.forget(partition);
+            self.metrics.lag.revoked(partition);
         }
-        revoked
+        self.withdrawn.extend(all);
+        self.subscribe()
     }
 
     /// No more records until [`Self::resume`].
@@ -186,46 +350,52 @@ impl Source {
         self.consumer.resume(&self.consumer.assignment()?)
     }
 
-    /// Commits for the last time and leaves the group. Blocks until the brokers
-    /// answered or cannot be reached.
-    pub fn close(self) {
-        self.commit_all(CommitMode::Sync);
-    }
-
-    fn commit_all(&self, mode: CommitMode) {
-        let mut offsets = TopicPartitionList::new();
-        let group = self.consumer.context();
-        for (partition, offset) in &self.committed {
-            if group.is_revoked(partition) {
-                continue;
-            }
-            let offset = Offset::Offset(*offset);
-            // Fails only for offsets that no record can have.
-            let _ = offsets.add_partition_offset(&partition.topic, partition.partition, offset);
-        }
-        if offsets.count() == 0 {
-            return;
-        }
-        // MySQL holds the rows already. What is not committed is read again, and changes nothing.
-        if let Err(error) = self.consumer.commit(&offsets, mode) {
-            self.consumer.context().commit_failed(&error);
+    /// Commits for the last time and leaves the group. Waits some seconds at most: the group
+    /// notices by itself that a member is gone.
+    pub async fn close(mut self) {
+        self.locator.cancel();
+        let (commits, consumer) = (self.commits, self.consumer);
+        let closing = detached("kafka-close", move || {
+            commits.last(&consumer);
+            drop(consumer);
+        });
+        if tokio::time::timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+            tracing::warn!("the brokers do not answer: the group is not left");
         }
     }
+}
 
-    fn read(&self, received: Result<BorrowedMessage<'_>, KafkaError>) -> Option<Record> {
-        let group = self.consumer.context();
-        match received {
-            Ok(message) => {
-                let (domain, topic) =
-                    self.topics.iter().find(|(_, topic)| **topic == *message.topic())?;
-                let record = Record::from_message(&message, *domain, topic.clone());
-                group.received(&record);
-                Some(record)
-            }
-            Err(error) => {
-                group.report(&error);
-                None
-            }
+/// Waits for a record, or for a poll in which partitions came or went. librdkafka hands out
+/// neither records nor callbacks but inside a poll, one after the other. A revoked partition's
+/// records are gone from its queue before the callback returns. So a record out of the poll of
+/// a revocation belongs behind it.
+async fn receive(
+    consumer: &StreamConsumer<Group>,
+    topics: &[(Domain, Arc<str>)],
+) -> Option<Record> {
+    let mut receiving = pin!(consumer.recv());
+    let received = poll_fn(|context| match receiving.as_mut().poll(context) {
+        Poll::Ready(received) => Poll::Ready(Some(received)),
+        Poll::Pending if consumer.context().has_changes() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    });
+    read(consumer.context(), topics, received.await?)
+}
+
+fn read(
+    group: &Group,
+    topics: &[(Domain, Arc<str>)],
+    received: Result<BorrowedMessage<'_>, KafkaError>,
+) -> Option<Record> {
+    match received {
+        Ok(message) => {
+            let (domain, topic) = topics.iter().find(|(_, topic)| **topic == *message.topic())?;
+            group.received();
+            Some(Record::from_message(&message, *domain, topic.clone()))
+        }
+        Err(error) => {
+            group.report(&error);
+            None
         }
     }
 }
@@ -243,7 +413,8 @@ fn properties(config: &Config) -> ClientConfig {
         // Only the partitions that move are taken away in a rebalance.
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("isolation.level", "read_committed")
-        .set("auto.offset.reset", "earliest")
+        // What was deleted before we had read it shall not be passed over in silence.
+        .set("auto.offset.reset", "error")
         // Offsets follow MySQL's commit, nothing else.
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
@@ -258,5 +429,8 @@ fn properties(config: &Config) -> ClientConfig {
         .set("fetch.max.bytes", "1048576")
         .set("fetch.queue.backoff.ms", "5")
         .set("statistics.interval.ms", "1000");
+    if let Some(instance) = &config.projector_instance_id {
+        properties.set("group.instance.id", instance);
+    }
     properties
 }

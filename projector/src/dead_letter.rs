@@ -3,6 +3,7 @@
 //! A dead letter is the record itself, key, value and headers untouched, followed by
 //! the six headers in [`header`]. So it can be read, and sent back where it came from.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -13,12 +14,12 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 use shared::Timestamp;
 use shared::process::KafkaSettings;
-use tokio::sync::OnceCell;
 
 use crate::kafka::client;
 use crate::poison::Poison;
 use crate::quiet::Quiet;
 use crate::record::{Record, RecordHeaders, headers_of};
+use crate::thread::detached;
 
 pub use shared::event::DEAD_LETTER_TOPIC as TOPIC;
 
@@ -52,9 +53,8 @@ const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct DeadLetters {
     settings: ClientConfig,
     /// Made for the first letter: its thread takes as much as all else of a projector with
-    /// little to do.
-    producer: OnceCell<FutureProducer<Quiet>>,
-    admin: AdminClient<Quiet>,
+    /// little to do. Made anew once it could not send one: it may have lost its brokers.
+    producer: Mutex<Option<FutureProducer<Quiet>>>,
     topic: String,
     replication: i32,
 }
@@ -67,16 +67,16 @@ impl DeadLetters {
     /// Where the settings are not usable.
     pub fn new(kafka: &KafkaSettings, replication: i32) -> KafkaResult<Self> {
         let mut config = client(kafka);
-        let admin = config.create_with_context(Quiet)?;
         config
             .set("enable.idempotence", "true")
             .set("message.max.bytes", MAX_MESSAGE_BYTES)
             .set("delivery.timeout.ms", SEND_TIMEOUT.as_millis().to_string())
             .set("linger.ms", "0");
+        // Names what is wrong with them.
+        config.create_native_config()?;
         Ok(Self {
             settings: config,
-            producer: OnceCell::new(),
-            admin,
+            producer: Mutex::default(),
             topic: kafka.topic(TOPIC),
             replication,
         })
@@ -96,7 +96,9 @@ impl DeadLetters {
         let options = AdminOptions::new()
             .request_timeout(Some(ADMIN_TIMEOUT))
             .operation_timeout(Some(ADMIN_TIMEOUT));
-        for result in self.admin.create_topics([&topic], &options).await? {
+        // A new one each time: it may be needed because the last one lost its brokers.
+        let admin: AdminClient<Quiet> = self.settings.create_with_context(Quiet)?;
+        for result in admin.create_topics([&topic], &options).await? {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((_, code)) => return Err(KafkaError::AdminOp(code)),
@@ -114,12 +116,29 @@ impl DeadLetters {
         let mut letter = FutureRecord::<[u8], [u8]>::to(&self.topic).headers(headers);
         letter.key = record.key.as_deref();
         letter.payload = record.value.as_deref();
-        let make = async || self.settings.create_with_context(Quiet);
-        let producer = self.producer.get_or_try_init(make).await?;
+        let producer = self.producer()?;
         match producer.send(letter, Timeout::After(SEND_TIMEOUT)).await {
             Ok(_) => Ok(()),
-            Err((error, _)) => Err(error),
+            Err((error, _)) => {
+                self.give_up(producer);
+                Err(error)
+            }
         }
+    }
+
+    fn producer(&self) -> KafkaResult<FutureProducer<Quiet>> {
+        let mut made = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(producer) = &*made {
+            return Ok(producer.clone());
+        }
+        let producer: FutureProducer<Quiet> = self.settings.create_with_context(Quiet)?;
+        Ok(made.insert(producer).clone())
+    }
+
+    fn give_up(&self, producer: FutureProducer<Quiet>) {
+        let made = self.producer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Its end may wait for brokers.
+        drop(detached("kafka-drop", move || drop((producer, made))));
     }
 }
 

@@ -2,57 +2,104 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 use shared::process::Dependency;
 
 use crate::lag::{Fetched, Lag};
 use crate::quiet;
-use crate::record::{Partition, Record};
+use crate::record::Partition;
 
-/// What librdkafka calls back into.
+/// Partitions come or go. In the order in which it happened.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    Assigned(Vec<Partition>),
+    Revoked(Vec<Partition>),
+}
+
+/// What librdkafka calls back into: one for each consumer.
 pub(crate) struct Group {
     lag: Lag,
     kafka: Dependency,
-    revoked: Mutex<Vec<Partition>>,
+    /// Before the consumer was made: its own count of time begins later.
+    begun: Instant,
+    changes: Mutex<Vec<Change>>,
     beyond_markers: Mutex<BTreeMap<Partition, i64>>,
+    ends: Mutex<BTreeMap<Partition, i64>>,
     commit_failed: AtomicBool,
+    has_broker: Arc<AtomicBool>,
+    /// Where we read may not be where we think.
+    is_suspect: AtomicBool,
+    fatal: Mutex<Option<KafkaError>>,
+    /// Another consumer has taken its place: what it says does not count.
+    is_retired: AtomicBool,
 }
 
 impl Group {
-    pub(crate) fn new(lag: Lag, kafka: Dependency) -> Self {
+    pub(crate) fn new(lag: Lag, kafka: Dependency, has_broker: Arc<AtomicBool>) -> Self {
         Self {
             lag,
             kafka,
-            revoked: Mutex::default(),
+            begun: Instant::now(),
+            changes: Mutex::default(),
             beyond_markers: Mutex::default(),
+            ends: Mutex::default(),
             commit_failed: AtomicBool::new(false),
+            has_broker,
+            is_suspect: AtomicBool::new(false),
+            fatal: Mutex::default(),
+            is_retired: AtomicBool::new(false),
         }
     }
 
-    pub(crate) fn received(&self, record: &Record) {
-        self.kafka.up();
-        self.lag.taken(&record.partition, record.offset);
+    pub(crate) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Relaxed);
     }
 
-    /// Whether [`Self::take_revoked`] has something to return.
-    pub(crate) fn has_revoked(&self) -> bool {
-        !lock(&self.revoked).is_empty()
+    fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Relaxed)
     }
 
-    /// Whether it was taken away since the last [`Self::take_revoked`].
+    /// Whether [`Self::take_changes`] has something to return.
+    pub(crate) fn has_changes(&self) -> bool {
+        !lock(&self.changes).is_empty()
+    }
+
+    /// What came and went since the last call.
+    pub(crate) fn take_changes(&self) -> Vec<Change> {
+        std::mem::take(&mut *lock(&self.changes))
+    }
+
+    /// Whether it was taken away since the last [`Self::take_changes`].
     pub(crate) fn is_revoked(&self, partition: &Partition) -> bool {
-        lock(&self.revoked).contains(partition)
+        let changes = lock(&self.changes);
+        changes.iter().any(|change| match change {
+            Change::Revoked(revoked) => revoked.contains(partition),
+            Change::Assigned(_) => false,
+        })
     }
 
-    /// Partitions taken away since the last call.
-    pub(crate) fn take_revoked(&self) -> Vec<Partition> {
-        std::mem::take(&mut *lock(&self.revoked))
+    /// Whether something has happened since the last call after which a position may be wrong:
+    /// it was out of range, or a topic was missing or has become shorter.
+    pub(crate) fn take_suspicion(&self) -> bool {
+        self.is_suspect.swap(false, Ordering::Relaxed)
+    }
+
+    /// The error after which this consumer never does anything again.
+    pub(crate) fn take_fatal(&self) -> Option<KafkaError> {
+        lock(&self.fatal).take()
+    }
+
+    pub(crate) fn received(&self) {
+        self.has_broker.store(true, Ordering::Relaxed);
+        self.kafka.up();
     }
 
     /// Where a partition is applied up to its end, which lies beyond its last record.
@@ -72,10 +119,19 @@ impl Group {
 
     pub(crate) fn report(&self, error: &KafkaError) {
         use RDKafkaErrorCode as Code;
+        if let KafkaError::MessageConsumptionFatal(_) = error {
+            *lock(&self.fatal) = Some(error.clone());
+            return;
+        }
         match error.rdkafka_error_code() {
-            // Not created yet.
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {}
-            Some(Code::AllBrokersDown) => self.kafka.down(error),
+            // Not created yet, or deleted.
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::AutoOffsetReset) => {
+                self.is_suspect.store(true, Ordering::Relaxed);
+            }
+            Some(Code::AllBrokersDown) => {
+                self.has_broker.store(false, Ordering::Relaxed);
+                self.kafka.down(error);
+            }
             // One broker of several, or the first sign of AllBrokersDown.
             Some(Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut) => {}
             _ => tracing::warn!(%error, "kafka reports an error"),
@@ -94,19 +150,26 @@ impl ClientContext for Group {
     }
 
     fn stats(&self, statistics: Statistics) {
+        if self.is_retired() {
+            return;
+        }
         let mut brokers = statistics.brokers.values().filter(|broker| broker.nodeid >= 0);
-        if brokers.any(|broker| broker.state == "UP") {
+        let has_broker = brokers.any(|broker| broker.state == "UP");
+        self.has_broker.store(has_broker, Ordering::Relaxed);
+        if has_broker {
             self.kafka.up();
         }
+        let age = Duration::from_micros(u64::try_from(statistics.age).unwrap_or_default());
         for (name, topic) in &statistics.topics {
             for (number, partition) in topic.partitions.iter().filter(|(number, _)| **number >= 0) {
                 let place = Partition { topic: name.as_str().into(), partition: *number };
                 let fetched = Fetched {
+                    at: self.begun + age,
                     queued: partition.fetchq_cnt,
                     next_offset: partition.next_offset,
                     end_offset: partition.ls_offset,
-                    committed_offset: partition.committed_offset,
                 };
+                self.watch_end(&place, fetched.end_offset);
                 if let Some(end) = self.lag.fetched(&place, fetched) {
                     lock(&self.beyond_markers).insert(place, end);
                 }
@@ -115,24 +178,69 @@ impl ClientContext for Group {
     }
 }
 
+impl Group {
+    /// The end of a log moves forward only. What ends earlier is another log.
+    fn watch_end(&self, partition: &Partition, end: i64) {
+        let mut ends = lock(&self.ends);
+        let before =
+            if end < 0 { ends.remove(partition) } else { ends.insert(partition.clone(), end) };
+        if before.is_some_and(|before| (0..before).contains(&end)) {
+            self.is_suspect.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn assigned(&self, partitions: Vec<Partition>) {
+        if partitions.is_empty() || self.is_retired() {
+            return;
+        }
+        self.received();
+        tracing::info!(partitions = partitions.len(), "partitions assigned");
+        for partition in &partitions {
+            self.lag.assigned(partition.clone());
+        }
+        lock(&self.changes).push(Change::Assigned(partitions));
+    }
+
+    fn revoked(&self, partitions: Vec<Partition>) {
+        if partitions.is_empty() || self.is_retired() {
+            return;
+        }
+        tracing::info!(partitions = partitions.len(), "partitions revoked");
+        for partition in &partitions {
+            self.lag.revoked(partition);
+            lock(&self.ends).remove(partition);
+        }
+        lock(&self.changes).push(Change::Revoked(partitions));
+    }
+}
+
 impl ConsumerContext for Group {
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(assigned) => {
-                self.kafka.up();
-                tracing::info!(partitions = assigned.count(), "partitions assigned");
-                for partition in places(assigned) {
-                    self.lag.assigned(partition);
-                }
+    /// What is assigned is not read yet: only [`crate::consume::Source`] knows where it
+    /// begins, once MySQL has said so. To the group it is ours from now on.
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        code: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let done = match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.assigned(places(partitions));
+                consumer.incremental_assign(&TopicPartitionList::new())
             }
-            Rebalance::Revoke(revoked) => {
-                tracing::info!(partitions = revoked.count(), "partitions revoked");
-                for partition in places(revoked) {
-                    self.lag.revoked(&partition);
-                    lock(&self.revoked).push(partition);
-                }
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                let revoked = places(partitions);
+                let done = unassign(consumer, &revoked);
+                self.revoked(revoked);
+                done
             }
-            Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
+            _ => {
+                tracing::warn!(error = ?code, "rebalance failed");
+                consumer.unassign()
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "rebalance failed");
         }
     }
 
@@ -141,6 +249,21 @@ impl ConsumerContext for Group {
             self.commit_failed(&error);
         }
     }
+}
+
+/// Stops reading those of `partitions` that are being read. None of their records comes out of
+/// a later poll.
+pub(crate) fn unassign<C: Consumer<Group>>(
+    consumer: &C,
+    partitions: &[Partition],
+) -> KafkaResult<()> {
+    let mut read = TopicPartitionList::new();
+    for partition in places(&consumer.assignment()?) {
+        if partitions.contains(&partition) {
+            read.add_partition(&partition.topic, partition.partition);
+        }
+    }
+    consumer.incremental_unassign(&read)
 }
 
 fn places(list: &TopicPartitionList) -> Vec<Partition> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -19,6 +19,8 @@ pub struct Lag {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Known {
+    /// Since when it is read. What librdkafka said before is of another assignment.
+    since: Option<Instant>,
     /// The offset after the last record taken from Kafka, and after the last applied.
     taken: Option<i64>,
     applied: Option<i64>,
@@ -26,9 +28,14 @@ struct Known {
     fresh_as_of: Option<SystemTime>,
 }
 
+/// librdkafka takes up a new position a moment after it was told.
+const TAKEN_UP: Duration = Duration::from_millis(100);
+
 /// What librdkafka reports of a partition: all of one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Fetched {
+    /// That moment.
+    pub at: Instant,
     /// Records in librdkafka's queue.
     pub queued: i64,
     /// The next offset to be asked for. Beyond the last record there may be the
@@ -36,8 +43,6 @@ pub struct Fetched {
     pub next_offset: i64,
     /// The end of what a read_committed reader can see.
     pub end_offset: i64,
-    /// As the group last committed it.
-    pub committed_offset: i64,
 }
 
 impl Lag {
@@ -47,6 +52,14 @@ impl Lag {
 
     pub(crate) fn assigned(&self, partition: Partition) {
         self.lock().insert(partition, Known::default());
+    }
+
+    /// Reading begins; all before `next_offset` is dealt with.
+    pub(crate) fn located(&self, partition: &Partition, next_offset: i64) {
+        if let Some(known) = self.lock().get_mut(partition) {
+            (known.taken, known.applied) = (Some(next_offset), Some(next_offset));
+            known.since = Some(Instant::now());
+        }
     }
 
     pub(crate) fn revoked(&self, partition: &Partition) {
@@ -74,14 +87,15 @@ impl Lag {
     pub(crate) fn fetched(&self, partition: &Partition, fetched: Fetched) -> Option<i64> {
         let mut partitions = self.lock();
         let known = partitions.get_mut(partition)?;
-        if fetched.end_offset < 0 {
+        let is_of_now = known.since.is_some_and(|since| fetched.at > since + TAKEN_UP);
+        if fetched.end_offset < 0 || !is_of_now {
             return None; // not asked yet
         }
         let nothing_in_hand = known.taken == known.applied && fetched.queued == 0;
         let read = match known.applied {
-            _ if nothing_in_hand && fetched.next_offset >= 0 => fetched.next_offset,
+            Some(_) if nothing_in_hand && fetched.next_offset >= 0 => fetched.next_offset,
             Some(applied) => applied,
-            None => fetched.committed_offset.max(0),
+            None => return None, // MySQL has not said yet where to read on
         };
         let lag = (fetched.end_offset - read).max(0);
         let number = partition.partition.to_string();
@@ -158,20 +172,23 @@ mod tests {
         (lag, partition)
     }
 
+    fn fetched() -> Fetched {
+        let at = Instant::now() + Duration::from_secs(1);
+        Fetched { at, queued: 0, next_offset: 12, end_offset: 12 }
+    }
+
     fn gauge(lag: &Lag) -> i64 {
         lag.gauge.with_label_values(&["user", "3"]).get()
     }
 
-    const BEHIND: Fetched =
-        Fetched { queued: 0, next_offset: 12, end_offset: 12, committed_offset: 5 };
-
     #[test]
     fn what_is_taken_but_not_applied_counts() {
         let (lag, partition) = lag();
+        lag.located(&partition, 10);
         lag.taken(&partition, 10);
         lag.applied(&partition, 10, None);
         lag.taken(&partition, 11);
-        assert_eq!(lag.fetched(&partition, BEHIND), None);
+        assert_eq!(lag.fetched(&partition, fetched()), None);
         assert_eq!(gauge(&lag), 1);
         assert_eq!(lag.seconds(), None, "nothing says how old the missing record is");
     }
@@ -179,18 +196,24 @@ mod tests {
     #[test]
     fn the_marker_of_a_transaction_is_no_lag() {
         let (lag, partition) = lag();
+        lag.located(&partition, 10);
         lag.taken(&partition, 10);
         lag.applied(&partition, 10, Some(SystemTime::UNIX_EPOCH));
         assert!(lag.seconds().unwrap() > 1e9, "as old as the event");
-        assert_eq!(lag.fetched(&partition, BEHIND), Some(12));
+        assert_eq!(lag.fetched(&partition, fetched()), Some(12));
         assert_eq!(gauge(&lag), 0);
         assert!(lag.seconds().unwrap() < 5.0, "everything up to now is applied");
     }
 
     #[test]
-    fn a_partition_that_only_queues_lags_from_the_committed_offset() {
+    fn a_partition_that_only_queues_lags_from_where_it_begins() {
         let (lag, partition) = lag();
-        let queued = Fetched { queued: 7, ..BEHIND };
+        let queued = Fetched { queued: 7, ..fetched() };
+        assert_eq!(lag.fetched(&partition, queued), None);
+        assert_eq!(gauge(&lag), 0, "not known yet, so not said either");
+        lag.located(&partition, 5);
+        let stale = Fetched { at: Instant::now(), ..fetched() };
+        assert_eq!(lag.fetched(&partition, stale), None, "of the assignment before");
         assert_eq!(lag.fetched(&partition, queued), None);
         assert_eq!(gauge(&lag), 7);
     }

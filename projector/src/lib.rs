@@ -17,6 +17,8 @@
 
 pub mod apply;
 pub mod batch;
+mod checkup;
+mod commits;
 pub mod config;
 pub mod consume;
 pub mod database;
@@ -25,12 +27,17 @@ pub mod decode;
 mod group;
 pub mod kafka;
 pub mod lag;
+mod locate;
+mod locator;
 mod look;
+mod losses;
 pub mod metrics;
 pub mod newest;
 pub mod pipeline;
+mod places;
 pub mod plan;
 pub mod poison;
+mod positions;
 mod quiet;
 pub mod rebuild;
 mod recall;
@@ -38,8 +45,13 @@ pub mod record;
 pub mod refusal;
 pub mod schema;
 pub mod settle;
+mod strand;
 pub mod tables;
+mod thread;
+mod work;
 mod write;
+
+use std::collections::BTreeMap;
 
 use prometheus::Registry;
 use shared::process::{
@@ -135,6 +147,7 @@ impl Parts {
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
             writer: None,
+            floors: BTreeMap::new(),
         };
         Ok(Self { settler, metrics: metrics.clone() })
     }
@@ -148,8 +161,9 @@ impl Parts {
         }
         let limits = config.limits();
         let Self { settler, metrics } = self;
-        let source = Source::new(config, metrics.lag.clone(), settler.kafka.clone())?;
-        Ok(pipeline::run(source, settler, metrics.lag, limits, shutdown).await?)
+        let (kafka, mysql) = (settler.kafka.clone(), settler.mysql.clone());
+        let source = Source::new(config, metrics, kafka, mysql)?;
+        Ok(pipeline::run(source, settler, limits, shutdown).await?)
     }
 }
 

@@ -4,6 +4,7 @@ use prometheus::{
 use shared::event::Domain;
 
 use crate::lag::{Freshness, Lag};
+use crate::losses::Losses;
 use crate::poison::Reason;
 
 /// Seconds. From a lone event over the loopback to an outage.
@@ -22,6 +23,9 @@ pub struct Metrics {
     pub apply_seconds: Histogram,
     pub end_to_end_latency: Histogram,
     pub lag: Lag,
+    pub losses: Losses,
+    pub rewound: IntCounterVec,
+    pub replaced: IntCounter,
 }
 
 impl Metrics {
@@ -88,10 +92,27 @@ impl Metrics {
                 .buckets(LATENCY_BUCKETS.to_vec()),
             )?,
             lag: Lag::new(consumer_lag.clone()),
+            losses: Losses::new()?,
+            rewound: IntCounterVec::new(
+                Opts::new(
+                    "projector_rewound_total",
+                    "Partitions read again from an earlier offset, by topic and cause: mysql (it \
+                     was restored, failed over, or emptied) or topic (it was deleted and created \
+                     again).",
+                ),
+                &["topic", "cause"],
+            )?,
+            replaced: IntCounter::new(
+                "projector_kafka_clients_replaced_total",
+                "Consumers replaced because they had no broker although one accepted connections.",
+            )?,
         };
         metrics.begin_at_zero();
         registry.register(Box::new(consumer_lag))?;
         registry.register(Box::new(Freshness::new(metrics.lag.clone())?))?;
+        metrics.losses.register(registry)?;
+        registry.register(Box::new(metrics.rewound.clone()))?;
+        registry.register(Box::new(metrics.replaced.clone()))?;
         registry.register(Box::new(metrics.applied.clone()))?;
         registry.register(Box::new(metrics.stale.clone()))?;
         registry.register(Box::new(metrics.dead_letters.clone()))?;

@@ -3,21 +3,27 @@
 //! While one batch is settled, the next one gathers and is decoded. Nobody waits for
 //! company: when nothing is being settled, a record goes at once, with what is here.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use shared::process::Shutdown;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use crate::batch::{Batch, Position};
+use crate::batch::Batch;
 use crate::consume::{Polled, Source};
-use crate::lag::Lag;
 use crate::record::{Partition, Record};
-use crate::settle::{Settler, Stopped};
+use crate::settle::Settler;
+use crate::work::{Settled, Work, work};
 
 /// How often commits are refreshed.
 const TICK: Duration = Duration::from_millis(500);
+
+/// How often MySQL is asked what it knows, and whether it is there, if it is not busy.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+
+/// How long the batch in hand may take to be settled at the end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// So many records are taken in one go before we look whether the batch in hand is settled.
 const RECORDS_AT_ONCE: usize = 256;
@@ -48,15 +54,18 @@ impl Limits {
     }
 }
 
-type Positions = BTreeMap<Partition, Position>;
-
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
     #[error("the consumer failed: {0}")]
-    Consumer(#[from] rdkafka::error::KafkaError),
+    Consumer(#[from] KafkaError),
     /// It ends only by a panic, which is logged where it happened.
     #[error("the task that applies batches is gone")]
     Settler,
+    #[error(
+        "another projector has joined the group with the same PROJECTOR_INSTANCE_ID: each needs \
+         one of its own"
+    )]
+    Fenced,
 }
 
 /// Runs until `shutdown`; then settles the batch in hand, commits and leaves the group.
@@ -66,20 +75,19 @@ pub enum PipelineError {
 pub async fn run(
     source: Source,
     settler: Settler,
-    lag: Lag,
     limits: Limits,
     shutdown: Shutdown,
 ) -> Result<(), PipelineError> {
     source.subscribe()?;
-    let (to_settle, batches) = mpsc::channel(1);
-    let (settled, positions) = mpsc::channel(1);
-    let settling = tokio::spawn(settle_all(settler, batches, settled));
+    let (to_settle, works) = mpsc::channel(1);
+    let (done, settled) = mpsc::channel(1);
+    let settling = tokio::spawn(work(settler, works, done));
     let mut pipeline = Pipeline {
         source,
-        lag,
         limits,
         to_settle,
-        positions,
+        settled,
+        checked: Instant::now(),
         gathering: Batch::default(),
         is_settling: false,
         full_since: None,
@@ -88,27 +96,6 @@ pub async fn run(
     };
     let result = pipeline.run(&shutdown).await;
     result.and(pipeline.stop(settling).await)
-}
-
-async fn settle_all(
-    mut settler: Settler,
-    mut batches: mpsc::Receiver<Batch>,
-    settled: mpsc::Sender<Positions>,
-) {
-    while let Some(mut batch) = batches.recv().await {
-        let positions = batch.positions().clone();
-        match settler.settle(&mut batch).await {
-            Ok(()) => {
-                // The rows are no longer needed, and while they are dropped nobody waits.
-                let sent = settled.send(positions).await;
-                drop(batch);
-                if sent.is_err() {
-                    return;
-                }
-            }
-            Err(Stopped) => return,
-        }
-    }
 }
 
 async fn until(moment: Option<Instant>) {
@@ -120,10 +107,11 @@ async fn until(moment: Option<Instant>) {
 
 struct Pipeline {
     source: Source,
-    lag: Lag,
     limits: Limits,
-    to_settle: mpsc::Sender<Batch>,
-    positions: mpsc::Receiver<Positions>,
+    to_settle: mpsc::Sender<Work>,
+    settled: mpsc::Receiver<Settled>,
+    /// When MySQL was last asked what it knows.
+    checked: Instant,
     gathering: Batch,
     is_settling: bool,
     /// Since when the batch that gathers takes no more.
@@ -146,8 +134,8 @@ impl Pipeline {
             let commit_due = self.source.commit_due();
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
-                positions = self.positions.recv() => {
-                    self.commit(positions.ok_or(PipelineError::Settler)?)?;
+                settled = self.settled.recv() => {
+                    self.take(settled.ok_or(PipelineError::Settler)?);
                 }
                 polled = self.source.next(), if !is_full || self.is_paused => match polled {
                     Polled::Record(record) => {
@@ -155,10 +143,11 @@ impl Pipeline {
                         self.gather_what_is_here();
                     }
                     Polled::Revoked(revoked) => self.forget(revoked),
+                    Polled::Failed(error) => return Err(failed(error)),
                 },
                 () = until(commit_due) => self.source.commit_now(),
                 _ = tick.tick() => {
-                    self.source.refresh_commits();
+                    self.source.refresh()?;
                     if is_full && full_since.elapsed() >= self.limits.full_for {
                         // Settling takes long. From here on we poll without receiving, so
                         // that the group does not take us for stuck. Again at each tick,
@@ -183,30 +172,45 @@ impl Pipeline {
         }
     }
 
-    /// Where nothing is being settled, what is gathered goes.
+    /// If nothing is being settled, what is gathered goes.
     async fn hand_over(&mut self) -> Result<(), PipelineError> {
-        if self.is_settling || self.gathering.is_empty() {
+        if self.is_settling {
             return Ok(());
         }
-        let batch = std::mem::take(&mut self.gathering);
-        self.to_settle.send(batch).await.map_err(|_| PipelineError::Settler)?;
+        let is_check_due = self.checked.elapsed() >= CHECK_EVERY;
+        if !is_check_due && self.gathering.is_empty() {
+            return Ok(());
+        }
+        let work = if is_check_due {
+            self.checked = Instant::now();
+            Work::Check(self.source.checkup())
+        } else {
+            Work::Settle(std::mem::take(&mut self.gathering))
+        };
+        self.to_settle.send(work).await.map_err(|_| PipelineError::Settler)?;
         self.is_settling = true;
-        if self.is_paused {
+        if self.is_paused && self.gathering.is_empty() {
             self.source.resume()?;
             self.is_paused = false;
         }
         Ok(())
     }
 
-    fn commit(&mut self, positions: Positions) -> Result<(), PipelineError> {
+    fn take(&mut self, settled: Settled) {
         self.is_settling = false;
         let lost = std::mem::take(&mut self.lost_in_hand);
-        let ours = || positions.iter().filter(|(partition, _)| !lost.contains(partition));
-        for (partition, position) in ours() {
-            self.lag.applied(partition, position.offset, position.system_time());
+        match settled {
+            Settled::Applied(positions) => {
+                let ours = positions.iter().filter(|(partition, _)| !lost.contains(partition));
+                self.source.commit(ours);
+            }
+            Settled::Checked(losses) => self.source.set_losses(&losses),
+            Settled::Behind => {
+                // It lacks what was applied: all that we hold belongs behind that.
+                self.gathering = Batch::default();
+                self.source.read_anew();
+            }
         }
-        self.source.commit(ours().map(|(partition, position)| (partition, position.offset + 1)));
-        Ok(())
     }
 
     /// Records of a partition that was taken from us belong to its new owner, who reads
@@ -223,16 +227,26 @@ impl Pipeline {
     /// The batch in hand is settled or given up, depending on whether MySQL answers.
     async fn stop(mut self, settling: tokio::task::JoinHandle<()>) -> Result<(), PipelineError> {
         if self.is_settling
-            && let Some(positions) = self.positions.recv().await
+            && let Ok(Some(settled)) = timeout(STOP_TIMEOUT, self.settled.recv()).await
         {
-            self.commit(positions)?;
+            self.take(settled);
         }
-        let Self { source, to_settle, .. } = self;
-        drop(to_settle);
-        settling.await.map_err(|_| PipelineError::Settler)?;
-        // Leaving the group waits for the brokers.
-        tokio::task::spawn_blocking(move || source.close())
-            .await
-            .map_err(|_| PipelineError::Settler)
+        let Self { source, to_settle, settled, .. } = self;
+        drop((to_settle, settled));
+        source.close().await;
+        match timeout(STOP_TIMEOUT, settling).await {
+            Ok(ended) => ended.map_err(|_| PipelineError::Settler),
+            // MySQL says nothing. What it has or has not is read again.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+fn failed(error: KafkaError) -> PipelineError {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::FencedMemberEpoch) => {
+            PipelineError::Fenced
+        }
+        _ => PipelineError::Consumer(error),
     }
 }

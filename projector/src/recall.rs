@@ -48,16 +48,16 @@ impl Recall {
     pub(crate) async fn piece(
         &self,
         partition: &Partition,
-        position: Position,
+        position: &Position,
         from: i64,
     ) -> KafkaResult<Vec<Record>> {
-        let (recall, partition) = (self.clone(), partition.clone());
-        let reading = tokio::task::spawn_blocking(move || recall.read(&partition, position, from));
+        let (recall, partition, to) = (self.clone(), partition.clone(), position.clone());
+        let reading = tokio::task::spawn_blocking(move || recall.read(&partition, &to, from));
         // It ends only by a panic, which is logged where it happened.
         reading.await.unwrap_or(Err(KafkaError::Canceled))
     }
 
-    fn read(&self, partition: &Partition, to: Position, from: i64) -> KafkaResult<Vec<Record>> {
+    fn read(&self, partition: &Partition, to: &Position, from: i64) -> KafkaResult<Vec<Record>> {
         let mut records = Vec::new();
         if from > to.offset {
             return Ok(records);

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use shared::event::{Domain, header};
 
+use crate::decode::decode;
+
 /// Where a record lies.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition {
@@ -12,6 +14,9 @@ pub struct Partition {
     pub topic: Arc<str>,
     pub partition: i32,
 }
+
+/// What `projection_progress` has room for.
+const LONGEST_EVENT_ID: usize = 36;
 
 /// A record's headers, in one piece of memory: a batch holds many thousands of them.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -65,6 +70,9 @@ impl std::fmt::Debug for RecordHeaders {
 pub struct Record {
     pub partition: Partition,
     pub offset: i64,
+    /// What MySQL's progress shows at least before this record is applied: the offset of the
+    /// record before it. `None` if that is not known.
+    pub after: Option<i64>,
     /// Whose events the topic holds.
     pub domain: Domain,
     pub key: Option<Vec<u8>>,
@@ -81,6 +89,7 @@ impl Record {
         Self {
             partition: Partition { topic, partition: message.partition() },
             offset: message.offset(),
+            after: None,
             domain,
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
@@ -92,6 +101,22 @@ impl Record {
     pub fn bytes(&self) -> usize {
         let text = |text: &Option<Vec<u8>>| text.as_ref().map_or(0, Vec::len);
         size_of::<Self>() + text(&self.key) + text(&self.value) + self.headers.0.len()
+    }
+
+    /// The event's id: as the headers say it, else as `decoded`. One and the same for a record
+    /// whenever it is read, so that another record at its offset is told apart.
+    pub(crate) fn event_id<'a>(&'a self, decoded: Option<&'a str>) -> Option<&'a str> {
+        let mut headers = self.headers.iter();
+        let said = headers.find_map(|(name, value)| (name == header::EVENT_ID).then_some(value?));
+        let said = said.and_then(|value| std::str::from_utf8(value).ok()).or(decoded);
+        said.filter(|id| id.len() <= LONGEST_EVENT_ID)
+    }
+
+    /// Whether it is the event that this id names.
+    pub(crate) fn is_event(&self, event_id: &str) -> bool {
+        let decoded = decode(self);
+        let decoded = decoded.as_ref().ok().map(|change| change.stamp.event_id.as_str());
+        self.event_id(decoded) == Some(event_id)
     }
 
     /// Whether the older producer wrote it: its records have none of our headers.
@@ -177,6 +202,7 @@ pub(crate) mod sample {
             Record {
                 partition: Partition { topic: "user".into(), partition: 0 },
                 offset: 0,
+                after: None,
                 domain: Domain::User,
                 key: self.key,
                 value: Some(self.envelope.to_string().into_bytes()),

@@ -175,12 +175,27 @@ diesel::table! {
 }
 
 diesel::table! {
+    projection_losses (topic, partition, from_offset, to_offset) {
+        #[max_length = 249]
+        topic -> Varchar,
+        partition -> Integer,
+        from_offset -> Bigint,
+        to_offset -> Bigint,
+        noticed_at -> Datetime,
+        acknowledged_at -> Nullable<Datetime>,
+    }
+}
+
+diesel::table! {
     projection_progress (topic, partition) {
         #[max_length = 249]
         topic -> Varchar,
         partition -> Integer,
         offset -> Bigint,
         event_timestamp -> Nullable<Datetime>,
+        #[max_length = 36]
+        event_id -> Nullable<Varchar>,
+        next_offset -> Nullable<Bigint>,
     }
 }
 
@@ -274,6 +289,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     posts,
     product_variants,
     products,
+    projection_losses,
     projection_progress,
     suppliers,
     tombstones,

@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use shared::process::{Dependency, MysqlSettings, RetryPolicy, Shutdown};
+use tokio::time::timeout;
 
 use crate::apply::{Applied, apply};
 use crate::batch::{Batch, Position};
+use crate::checkup::{Floors, is_behind};
 use crate::database::Writer;
 use crate::dead_letter::DeadLetters;
 use crate::metrics::Metrics;
@@ -33,34 +35,58 @@ pub struct Settler {
     pub metrics: Metrics,
     pub shutdown: Shutdown,
     pub(crate) writer: Option<Writer>,
+    /// Of the batch in hand.
+    pub(crate) floors: Floors,
 }
 
-/// The process is to stop, and a server is away: the batch is not settled. Whatever of
-/// it is in MySQL already will be read again and change nothing.
+/// Why a batch is not settled. Whatever of it is in MySQL already will be read again and
+/// change nothing.
 #[derive(Debug, thiserror::Error)]
-#[error("stopped before the batch was settled")]
-pub struct Stopped;
+pub enum Unsettled {
+    /// The process is to stop, and a server is away.
+    #[error("stopped before the batch was settled")]
+    Stopped,
+    /// MySQL knows less than it did: what it lacks comes first.
+    #[error("MySQL went back in time")]
+    Behind,
+}
 
 impl Settler {
     /// # Errors
-    /// [`Stopped`], and nothing else.
-    pub async fn settle(&mut self, batch: &mut Batch) -> Result<(), Stopped> {
+    /// [`Unsettled`], and nothing else.
+    pub async fn settle(&mut self, batch: &mut Batch) -> Result<(), Unsettled> {
         let begun = Instant::now();
+        let floors = batch.positions().iter();
+        self.floors =
+            floors.filter_map(|(partition, at)| Some((partition.clone(), at.after?))).collect();
         self.metrics.batch_size.observe(batch.len() as f64);
         for (record, poison) in batch.poisoned() {
             self.bury(record, poison).await?;
         }
         match self.apply_patiently(batch).await? {
             Ok(applied) => self.count(batch, applied),
-            Err(poison) if batch.is_whole() => self.bisect(std::mem::take(batch), poison).await?,
-            Err(_) => {
-                // Without the guilty record some count again that it had superseded.
-                for (partition, position) in std::mem::take(batch).positions() {
-                    self.settle_again(partition, *position).await?;
-                }
-            }
+            Err(poison) => self.settle_without_the_guilty(batch, poison).await?,
         }
         self.metrics.apply_seconds.observe(begun.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    async fn settle_without_the_guilty(
+        &mut self,
+        batch: &mut Batch,
+        poison: Poison,
+    ) -> Result<(), Unsettled> {
+        let progress = batch.progress();
+        if batch.is_whole() {
+            self.bisect(std::mem::take(batch), poison).await?;
+        } else {
+            // Without the guilty record some count again that it had superseded.
+            for (partition, position) in std::mem::take(batch).positions() {
+                self.settle_again(partition, position).await?;
+            }
+        }
+        // What became a dead letter is dealt with, too.
+        let _ = self.apply_with(&Batch::default(), &progress).await?;
         Ok(())
     }
 
@@ -69,8 +95,8 @@ impl Settler {
     async fn settle_again(
         &mut self,
         partition: &Partition,
-        position: Position,
-    ) -> Result<(), Stopped> {
+        position: &Position,
+    ) -> Result<(), Unsettled> {
         let mut from = position.first;
         loop {
             let mut piece = Batch::default();
@@ -91,9 +117,9 @@ impl Settler {
     async fn recall_patiently(
         &mut self,
         partition: &Partition,
-        position: Position,
+        position: &Position,
         from: i64,
-    ) -> Result<Vec<Record>, Stopped> {
+    ) -> Result<Vec<Record>, Unsettled> {
         let mut waits = RetryPolicy::default().waits();
         loop {
             match self.recall.piece(partition, position, from).await {
@@ -110,7 +136,7 @@ impl Settler {
     /// MySQL refused a row of the batch: halves it until the guilty record is alone, so
     /// that all others are applied. In the order of the records, so that progress only
     /// moves forward.
-    async fn bisect(&mut self, refused: Batch, poison: Poison) -> Result<(), Stopped> {
+    async fn bisect(&mut self, refused: Batch, poison: Poison) -> Result<(), Unsettled> {
         let mut verdicts = vec![(refused, poison)];
         while let Some((batch, poison)) = verdicts.pop() {
             let (earlier, later) = batch.halves();
@@ -133,16 +159,27 @@ impl Settler {
     }
 
     /// Tries until MySQL has taken the batch or says that a row of it is to blame.
-    async fn apply_patiently(&mut self, batch: &Batch) -> Result<Result<Applied, Poison>, Stopped> {
-        let progress = batch.progress();
+    async fn apply_patiently(
+        &mut self,
+        batch: &Batch,
+    ) -> Result<Result<Applied, Poison>, Unsettled> {
+        self.apply_with(batch, &batch.progress()).await
+    }
+
+    async fn apply_with(
+        &mut self,
+        batch: &Batch,
+        progress: &[ProgressRow],
+    ) -> Result<Result<Applied, Poison>, Unsettled> {
         let mut away = RetryPolicy::default().waits();
         let mut busy = BUSY_RETRY.waits();
         loop {
-            let wait = match self.attempt(batch, &progress).await {
-                Ok(applied) => {
+            let wait = match self.attempt(batch, progress).await {
+                Ok(Some(applied)) => {
                     self.mysql.up();
                     return Ok(Ok(applied));
                 }
+                Ok(None) => return Err(Unsettled::Behind),
                 Err(ApplyError::Refused(poison)) => return Ok(Err(poison)),
                 Err(ApplyError::Busy(error)) => {
                     tracing::debug!(error, "the transaction is tried again");
@@ -160,26 +197,34 @@ impl Settler {
         }
     }
 
+    /// `None` if MySQL is behind. A new connection may lead to another server, or to an
+    /// earlier state of the same: so it is asked first.
     async fn attempt(
         &mut self,
         batch: &Batch,
         progress: &[ProgressRow],
-    ) -> Result<Applied, ApplyError> {
+    ) -> Result<Option<Applied>, ApplyError> {
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
-            None => Writer::connect(&self.mysql_settings).await?,
+            None => {
+                let mut writer = Writer::connect(&self.mysql_settings).await?;
+                if is_behind(&mut writer, &self.floors).await? {
+                    return Ok(None);
+                }
+                writer
+            }
         };
         let attempt = apply(&mut writer, batch.writes(), progress);
-        let result = tokio::time::timeout(APPLY_TIMEOUT, attempt)
+        let result = timeout(APPLY_TIMEOUT, attempt)
             .await
             .unwrap_or_else(|_| Err(ApplyError::Away("no answer".to_owned())));
         if !matches!(result, Err(ApplyError::Away(_))) {
             self.writer = Some(writer);
         }
-        result
+        result.map(Some)
     }
 
-    async fn bury(&mut self, record: &Record, poison: &Poison) -> Result<(), Stopped> {
+    async fn bury(&mut self, record: &Record, poison: &Poison) -> Result<(), Unsettled> {
         let mut waits = RetryPolicy::default().waits();
         while let Err(error) = self.dead_letters.send(record, poison).await {
             self.kafka.down(&error);
@@ -216,9 +261,9 @@ impl Settler {
         }
     }
 
-    async fn pause(&mut self, wait: Duration) -> Result<(), Stopped> {
+    pub(crate) async fn pause(&mut self, wait: Duration) -> Result<(), Unsettled> {
         tokio::select! {
-            () = self.shutdown.cancelled() => Err(Stopped),
+            () = self.shutdown.cancelled() => Err(Unsettled::Stopped),
             () = tokio::time::sleep(wait) => Ok(()),
         }
     }

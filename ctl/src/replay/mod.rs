@@ -11,7 +11,9 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use projector::rebuild::SameVersion;
+use projector::tables::ProgressRow;
 use rdkafka::error::KafkaError;
+use shared::event::Domain;
 use shared::process::{GroupSettings, KafkaSettings, MongoSettings, MysqlSettings};
 
 use self::documents::Documents;
@@ -160,6 +162,11 @@ async fn from_topics(
     let (kafka, group) = (args.kafka.clone(), args.group.kafka_group_id.clone());
     let rewinding = tokio::task::spawn_blocking(move || topics::rewind(&kafka, &group));
     let ends = rewinding.await.unwrap_or(Err(KafkaError::Canceled.into()))?;
+    // Where reading begins is MySQL's to say: without progress, at the beginning.
+    let mut mysql = projector::database::connect(&args.mysql).await?;
+    let topics = Domain::ALL.map(|domain| args.kafka.topic(domain.topic()));
+    let forgotten = ProgressRow::forget_all(&mut mysql, &topics).await;
+    forgotten.map_err(projector::database::DatabaseError::from)?;
     let progress = terminal.progress(0);
     let followed = topics::follow(&args.kafka, &args.group.kafka_group_id, ends, &progress).await;
     progress.finish();

@@ -3,6 +3,7 @@
 
 mod by_ids;
 mod guarded;
+mod losses;
 mod order_items;
 mod orders;
 mod posts;
@@ -28,6 +29,7 @@ use self::by_ids::{IDS_A_STATEMENT, by_ids};
 use crate::database::Connection;
 pub(crate) use guarded::Upsert;
 
+pub use losses::LossRow;
 pub use order_items::OrderItemRow;
 pub use orders::OrderRow;
 pub use posts::PostRow;

@@ -89,7 +89,18 @@ impl Bed {
         }
     }
 
-    fn admin(&self) -> AdminClient<DefaultClientContext> {
+    /// `topic`: as in the contract.
+    pub async fn try_create_topic(&self, topic: &str, partitions: i32) -> Result<(), String> {
+        let name = self.config.kafka.topic(topic);
+        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        let created = self.admin().create_topics([&topic], &AdminOptions::new()).await;
+        match created.map_err(|error| error.to_string())?.pop() {
+            Some(Ok(_)) => Ok(()),
+            refused => Err(format!("{refused:?}")),
+        }
+    }
+
+    pub fn admin(&self) -> AdminClient<DefaultClientContext> {
         ClientConfig::new()
             .set("bootstrap.servers", &self.config.kafka.kafka_bootstrap_servers)
             .create()

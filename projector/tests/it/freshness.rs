@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use chrono::NaiveDateTime;
 use diesel_async::RunQueryDsl;
 use projector::schema::projection_progress::dsl as progress;
+use projector::tables::ProgressRow;
 use shared::event::EventType;
 use shared::{Id, Timestamp};
 
@@ -41,10 +41,11 @@ async fn latency_counts_from_the_events_moment_and_progress_shows_it() {
     assert!((least..least + 5.0 * took + 1.0).contains(&sum), "{sum} s after {took} s");
 
     let mut connection = bed.connection().await;
-    let rows: Vec<(String, i32, i64, Option<NaiveDateTime>)> =
-        progress::projection_progress.load(&mut connection).await.unwrap();
-    let topic = bed.config.kafka.topic("user");
-    assert_eq!(rows, [(topic, 0, 4, Some(newest.naive()))]);
+    let rows: Vec<ProgressRow> = progress::projection_progress.load(&mut connection).await.unwrap();
+    let [row] = &rows[..] else { panic!("{rows:?}") };
+    assert_eq!((&row.topic, row.partition), (&bed.config.kafka.topic("user"), 0));
+    assert_eq!((row.offset, row.next_offset), (4, Some(5)));
+    assert_eq!(row.event_timestamp, Some(newest.naive()));
     process.terminate().await;
     bed.clear().await;
 }

@@ -1,7 +1,7 @@
 //! The real binary, to be killed and measured.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use projector::config::Config;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::bed::eventually;
+use crate::bed::{DEADLINE, eventually};
 
 pub struct Process {
     child: Child,
@@ -51,6 +51,11 @@ impl Process {
         let pid = self.child.id().unwrap().to_string();
         let sent = Command::new("kill").args([&format!("-{signal}"), &pid]).status().await.unwrap();
         assert!(sent.success());
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn ended(mut self) -> ExitStatus {
+        tokio::time::timeout(DEADLINE, self.child.wait()).await.unwrap().unwrap()
     }
 
     /// SIGTERM, and a clean exit within ten seconds.

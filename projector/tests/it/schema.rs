@@ -22,7 +22,7 @@ async fn many_instances_may_migrate_at_once_and_again() {
         migrated.await.unwrap().unwrap();
     }
     database::prepare(&bed.config.mysql).await.unwrap();
-    assert_eq!(bed.count("__diesel_schema_migrations", "TRUE").await, 1);
+    assert_eq!(bed.count("__diesel_schema_migrations", "TRUE").await, 2);
     bed.drop_database().await;
 }
 

@@ -57,6 +57,7 @@ pub fn record(message: &Message, prefix: &str, offset: i64) -> Record {
     Record {
         partition: Partition { topic: format!("{prefix}{}", message.topic).into(), partition: 0 },
         offset,
+        after: None,
         domain: Domain::from_topic(&message.topic).unwrap(),
         key: message.key.clone(),
         value: message.value.clone(),
