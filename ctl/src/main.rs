@@ -20,6 +20,7 @@ mod status;
 mod table;
 mod terminal;
 mod trace;
+mod transactions;
 mod verify;
 
 use std::io::Write as _;
@@ -62,6 +63,7 @@ enum Command {
     Seed(seed::SeedArgs),
     Status(status::StatusArgs),
     Trace(trace::TraceArgs),
+    Transactions(transactions::TransactionsArgs),
     Verify(verify::VerifyArgs),
 }
 
@@ -116,6 +118,10 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Command::Status(args) => Ok(status::run(args, &mut out).await?),
         Command::Trace(args) => Ok(trace::run(args, &mut out).await?),
+        Command::Transactions(args) => match transactions::run(args, &mut out).await {
+            Ok(code) => Ok(code),
+            Err(error) => Ok(failed(&error, transactions::NOT_KNOWN)),
+        },
         Command::Verify(args) => match verify::run(args, &terminal, &mut out).await {
             Ok(code) => Ok(code),
             Err(error) => Ok(failed(&error, verify::NOT_COMPARED)),
