@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use prometheus::IntGauge;
-use shared::process::{LogSettings, MongoSettings};
+use shared::process::{ConnectionLimits, LogSettings, MongoSettings};
 
 use crate::auth::AuthSettings;
 use crate::http::Bounds;
@@ -64,10 +64,40 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub commit_queue: u32,
 
-    /// Longest time, in seconds, that requests in flight get to finish after SIGTERM.
+    /// Longest time, in seconds, that requests in flight get to finish after that.
     #[arg(long, env = "API_DRAIN_TIMEOUT", default_value_t = 15,
           value_parser = clap::value_parser!(u64).range(1..=300))]
     pub drain_timeout: u64,
+
+    /// How long, in seconds, the api goes on serving after SIGTERM, with /ready already 503, so
+    /// that load balancers learn in time that it goes.
+    #[arg(long, env = "API_DRAIN_DELAY", default_value_t = 5,
+          value_parser = clap::value_parser!(u64).range(0..=300))]
+    pub drain_delay: u64,
+
+    /// How many connections may be open; beyond it a new one takes the place of the one that
+    /// has waited longest for a request. Fewer where the limit on open files is lower.
+    #[arg(long, env = "API_MAX_CONNECTIONS", default_value_t = 4096,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+
+    /// Longest time, in seconds, that the head of a request may take to arrive; then its
+    /// connection is closed.
+    #[arg(long, env = "API_HEAD_TIMEOUT", default_value_t = 10,
+          value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub head_timeout: u64,
+
+    /// Longest time, in seconds, that a connection may wait for its next request. Longer than
+    /// a proxy in front keeps one, or the proxy sends into a connection that is being closed.
+    #[arg(long, env = "API_IDLE_TIMEOUT", default_value_t = 75,
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub idle_timeout: u64,
+
+    /// Longest time, in seconds, in which a client takes nothing of an answer; then its
+    /// connection is closed.
+    #[arg(long, env = "API_WRITE_TIMEOUT", default_value_t = 30,
+          value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub write_timeout: u64,
 
     /// How many requests may be in flight; more are answered 503 with Retry-After.
     #[arg(long, env = "API_MAX_IN_FLIGHT", default_value_t = 2048,
@@ -131,6 +161,19 @@ impl Config {
             Duration::from_secs(self.request_timeout),
             in_flight,
         )
+    }
+
+    pub fn connection_limits(&self) -> ConnectionLimits {
+        ConnectionLimits {
+            connections: self.max_connections as usize,
+            head: Duration::from_secs(self.head_timeout),
+            idle: Duration::from_secs(self.idle_timeout),
+            write: Duration::from_secs(self.write_timeout),
+        }
+    }
+
+    pub fn drain_delay(&self) -> Duration {
+        Duration::from_secs(self.drain_delay)
     }
 
     pub fn drain_timeout(&self) -> Duration {

@@ -1,5 +1,4 @@
 use std::error::Error;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,9 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use prometheus::Registry;
 use prometheus::process_collector::ProcessCollector;
-use shared::process::{Dependency, Failure, Health, RetryPolicy, Shutdown, ops_router, retry};
+use shared::process::{
+    Dependency, Failure, Health, RetryPolicy, Shutdown, Stopping, ops_router, retry, serve,
+};
 use tokio::net::TcpListener;
 use tower::util::{MapRequestLayer, option_layer};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -33,7 +34,8 @@ const BODY_LIMIT: usize = 1024 * 1024;
 /// Between two looks at whether MongoDB is there.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Serves on `listener` until `shutdown`, then finishes the requests in flight.
+/// Serves on `listener` until `shutdown` and for the drain delay after it, then finishes the
+/// requests in flight.
 ///
 /// # Errors
 /// Where the configuration cannot work: a malformed MONGODB_URL.
@@ -72,19 +74,18 @@ pub async fn run(
     let ops = ops_router(health.clone(), registry).merge(status);
     let ops = ops.method_not_allowed_fallback(method_not_allowed);
     let app = router(app, metrics, &config).merge(ops).layer(protections());
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    let stopping = shutdown.clone();
-    let drained = async move {
-        stopping.cancelled().await;
-        health.drain();
-    };
-    let serving = axum::serve(listener, app).with_graceful_shutdown(drained).into_future();
+    let stopping = Stopping { draining: shutdown.clone(), stop: Shutdown::new() };
+    let serving = serve(listener, app, config.connection_limits(), stopping.clone());
     let deadline = async {
         shutdown.cancelled().await;
+        health.drain();
+        // Load balancers learn only now that it goes: until then they send new connections.
+        tokio::time::sleep(config.drain_delay()).await;
+        stopping.stop.cancel();
         tokio::time::sleep(config.drain_timeout()).await;
     };
     tokio::select! {
-        served = serving => served?,
+        () = serving => {}
         () = deadline => tracing::warn!("requests were still in flight at the end of the drain"),
     }
     watch.await?;

@@ -100,7 +100,15 @@ impl Server {
 
     pub async fn start_with(mongodb_url: &str, database: &str, settings: &[&str]) -> Self {
         let arguments = ["api", "--mongodb-url", mongodb_url, "--database-name", database];
-        let config = Config::parse_from(arguments.iter().chain(settings));
+        // Nobody stands in front who would have to learn that it stops.
+        let at_once = ["--drain-delay=0"];
+        let at_once = if settings.iter().any(|given| given.starts_with("--drain-delay")) {
+            &[][..]
+        } else {
+            &at_once[..]
+        };
+        let arguments = arguments.iter().chain(at_once).chain(settings);
+        let config = Config::parse_from(arguments);
         let document = documented::under(&config);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -143,6 +151,10 @@ impl Server {
             }
         };
         timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
+    }
+
+    pub fn begin_to_stop(&self) {
+        self.shutdown.cancel();
     }
 
     /// Asks it to stop, and waits until it has.

@@ -25,6 +25,7 @@ mod accounts;
 mod at_once;
 mod bounds;
 mod browsers;
+mod connections;
 mod cursors;
 mod envelope;
 mod failover;

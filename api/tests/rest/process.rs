@@ -54,6 +54,10 @@ impl Process {
         Call::new(&DOCUMENT, method, path, request)
     }
 
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -4,6 +4,7 @@
 mod health;
 mod ops;
 mod retry;
+mod serve;
 mod settings;
 mod shutdown;
 mod stranded;
@@ -13,6 +14,7 @@ mod transport;
 pub use health::{Dependency, DependencyState, Health};
 pub use ops::{ops_router, serve_ops};
 pub use retry::{Failure, Interrupted, RetryPolicy, retry};
+pub use serve::{ConnectionLimits, Stopping, serve};
 pub use settings::{
     GroupSettings, KafkaSettings, LogFormat, LogSettings, MongoSettings, MysqlSettings, MysqlTls,
 };

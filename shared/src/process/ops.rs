@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -8,7 +9,15 @@ use axum::{Json, Router};
 use prometheus::{Registry, TextEncoder};
 use tokio::net::TcpListener;
 
-use super::{Health, Shutdown};
+use super::{ConnectionLimits, Health, Shutdown, Stopping, serve};
+
+/// For Prometheus, probes, and people: few connections, and none of them slow.
+const LIMITS: ConnectionLimits = ConnectionLimits {
+    connections: 64,
+    head: Duration::from_secs(10),
+    idle: Duration::from_secs(120),
+    write: Duration::from_secs(30),
+};
 
 /// `/live`, `/ready` and `/metrics`.
 ///
@@ -26,7 +35,7 @@ pub fn ops_router(health: Health, registry: Registry) -> Router {
 /// Serves [`ops_router`] on `address` until `shutdown`.
 ///
 /// # Errors
-/// Where the address cannot be bound, or the listener breaks.
+/// Where the address cannot be bound.
 pub async fn serve_ops(
     address: SocketAddr,
     health: Health,
@@ -35,9 +44,9 @@ pub async fn serve_ops(
 ) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "metrics and health");
-    axum::serve(listener, ops_router(health, registry))
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
+    let stopping = Stopping { draining: shutdown.clone(), stop: shutdown };
+    serve(listener, ops_router(health, registry), LIMITS, stopping).await;
+    Ok(())
 }
 
 async fn ready(State(health): State<Health>) -> Response {
