@@ -61,6 +61,10 @@ pub struct Watermark {
     pub lost: Vec<Loss>,
 }
 
+/// The `published_through` of a shard that has never published: before all moments. (MongoDB
+/// would put its own clock in the place of zero.)
+pub const NOTHING: ClusterTime = ClusterTime { time: 0, increment: 1 };
+
 /// More losses than these are joined: see [`Loss`].
 pub const MOST_LOSSES: usize = 32;
 

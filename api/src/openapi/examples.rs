@@ -119,7 +119,7 @@ fn answers() -> Vec<(&'static str, Value)> {
                 "published": { "topic": "order", "partition": 4, "before_offset": 1207,
                                "through": "2026-01-02T03:04:05.000Z" },
                 "applied": { "through": "2026-01-02T03:04:05.000Z" },
-                "refused": null, "as_of": "2026-01-02T03:04:05.731Z",
+                "refused": null, "doubt": null, "as_of": "2026-01-02T03:04:05.731Z",
             }),
         ),
         (

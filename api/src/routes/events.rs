@@ -9,11 +9,14 @@ use shared::event::partition_of;
 use shared::watermark::Watermark;
 use tokio::time::{Instant, timeout_at};
 
+use self::not_applied::NotApplied;
 use super::App;
 use crate::http::{AnswerBy, ApiError, Asked, EventId};
 use crate::openapi::Routes;
 use crate::requests::{Goal, WaitForEvent};
-use crate::store::{Recorded, Standing};
+use crate::store::{Doubt, Recorded, Standing};
+
+mod not_applied;
 
 /// How often a request that waits looks whether the process is to stop.
 const DRAINING: Duration = Duration::from_millis(100);
@@ -38,6 +41,8 @@ struct Timeline {
     published: Option<Published>,
     applied: Option<Applied>,
     refused: Option<Refused>,
+    /// Why it is not called applied although the projector is past it.
+    doubt: Option<NotApplied>,
     /// When the relay last told how far it is, by its clock. Null where it never did.
     as_of: Option<Timestamp>,
 }
@@ -123,6 +128,8 @@ async fn wait(
 fn reaches(standing: &Standing, goal: Goal) -> bool {
     match state(standing) {
         EventState::Committed => false,
+        // Whether it was lost is not found out by waiting.
+        EventState::Published if matches!(standing.doubt, Some(Doubt::MayBeLost(_))) => true,
         EventState::Published => goal == Goal::Published,
         EventState::Applied | EventState::Refused => true,
     }
@@ -152,6 +159,7 @@ impl Timeline {
             refused: standing
                 .refusal
                 .map(|refusal| Refused { reason: refusal.reason, at: refusal.died_at }),
+            doubt: standing.doubt.as_ref().map(NotApplied::by),
             as_of: standing.as_of,
             event_type: event.event_type,
             entity_id: event.entity_id,

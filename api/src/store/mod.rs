@@ -3,6 +3,7 @@
 
 mod commit;
 mod credentials;
+mod doubt;
 mod error;
 mod group;
 mod list;
@@ -42,6 +43,7 @@ use watermarks::Watermarking;
 
 pub use commit::Attempt;
 pub use credentials::Credentials;
+pub use doubt::Doubt;
 pub use error::{CommitError, Constraint};
 pub use group::GroupLimits;
 pub use list::Listing;

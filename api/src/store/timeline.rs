@@ -9,10 +9,11 @@ use mongodb::bson::{Document as Fields, RawDocumentBuf, Timestamp as ClusterTime
 use serde::Deserialize;
 use shared::Timestamp;
 use shared::outbox::{self, binary};
-use shared::watermark::Watermark;
+use shared::watermark::{NOTHING, Watermark};
 use uuid::Uuid;
 
 use super::Store;
+use super::doubt::Doubt;
 use super::error::server_code;
 use super::watermarks::Watermarks;
 use crate::http::ApiError;
@@ -43,7 +44,7 @@ pub struct Event {
     /// MongoDB's clock when it was written, so before its commit. Records of an earlier
     /// release have none.
     #[serde(default)]
-    inserted_at: Option<ClusterTime>,
+    pub(super) inserted_at: Option<ClusterTime>,
 }
 
 /// Why Kafka will never take it.
@@ -61,6 +62,8 @@ pub struct Standing {
     pub published: Option<Watermark>,
     pub applied: Option<Watermark>,
     pub refusal: Option<Refusal>,
+    /// Why it is not called applied although the projector is past it.
+    pub doubt: Option<Doubt>,
     /// How old what is known may be.
     pub as_of: Option<Timestamp>,
 }
@@ -121,13 +124,21 @@ impl Store {
         if let (None, Some((by, through))) = (&standing.applied, watermarks.applied(entity))
             && self.held(recorded, through).await?
         {
-            standing.applied = Some(by.clone());
+            standing.doubt = self.doubt(recorded, watermarks).await?;
+            standing.applied = Some(by.clone()).filter(|_| standing.doubt.is_none());
         }
         Ok(standing)
     }
 
     /// Whether the event was committed at that moment of MongoDB's clock, or before.
-    async fn held(&self, recorded: &Recorded, through: ClusterTime) -> Result<bool, ApiError> {
+    pub(super) async fn held(
+        &self,
+        recorded: &Recorded,
+        through: ClusterTime,
+    ) -> Result<bool, ApiError> {
+        if through == NOTHING {
+            return Ok(false);
+        }
         let inserted = recorded.event.inserted_at;
         if inserted.is_some_and(|inserted| through < inserted) {
             return Ok(false);

@@ -9,7 +9,7 @@ use mongodb::Collection;
 use mongodb::bson::{self, RawDocumentBuf, Timestamp as ClusterTime, doc};
 use shared::Shard;
 use shared::process::RetryPolicy;
-use shared::watermark::{Rewound, Watermark};
+use shared::watermark::{Loss, Rewound, Watermark};
 use tokio::sync::watch;
 
 use super::Store;
@@ -57,6 +57,14 @@ impl Watermarks {
         let concerned = self.shards.iter().filter(|watermark| watermark.concerns(entity_id));
         let known = concerned.filter_map(|it| it.applied_through.map(|through| (it, through)));
         known.max_by_key(|(_, through)| *through)
+    }
+
+    /// What was deleted unread of this entity's shard and topic, which is the contract's
+    /// name: the name on the cluster ends with it.
+    pub fn losses(&self, topic: &str, entity_id: &str) -> impl Iterator<Item = &Loss> {
+        let concerned = self.shards.iter().filter(move |it| it.concerns(entity_id));
+        let losses = concerned.flat_map(|watermark| &watermark.lost);
+        losses.filter(move |loss| loss.topic.ends_with(topic))
     }
 
     /// That MongoDB went back in time, until that is repaired.

@@ -5,12 +5,12 @@
 use std::future::IntoFuture;
 use std::time::{Duration, Instant};
 
-use mongodb::bson::{Document, Timestamp as ClusterTime, doc};
-use serde_json::Value;
+use mongodb::bson::{DateTime, Document, Timestamp as ClusterTime, doc};
+use serde_json::{Value, json};
 use shared::Timestamp;
 use shared::event::{Domain, partition_of};
 use shared::outbox::{COLLECTION, DEAD_COLLECTION, binary};
-use shared::watermark::{self, Partition, Watermark};
+use shared::watermark::{self, Loss, Partition, REWOUND, Watermark};
 use uuid::Uuid;
 
 use crate::call::Answer;
@@ -41,6 +41,16 @@ impl Api {
     }
 
     async fn say(&self, shard: &str, published: ClusterTime, applied: Option<ClusterTime>) {
+        self.say_with(shard, published, applied, Vec::new()).await;
+    }
+
+    async fn say_with(
+        &self,
+        shard: &str,
+        published: ClusterTime,
+        applied: Option<ClusterTime>,
+        lost: Vec<Loss>,
+    ) {
         let partition = |topic: &str, partition| Partition {
             topic: format!("eu.{topic}"),
             partition,
@@ -57,7 +67,7 @@ impl Api {
             partitions: Domain::ALL.into_iter().flat_map(of_domain).collect(),
             dead_letters: Some(0),
             obstacle: None,
-            lost: Vec::new(),
+            lost,
         };
         let watermarks = self.database.collection(watermark::COLLECTION);
         let replacing = watermarks.replace_one(doc! { "_id": shard }, watermark.to_bson().unwrap());
@@ -97,6 +107,62 @@ async fn an_event_is_as_far_as_a_watermark_proves() {
     assert_eq!(api.timeline(&second, "").await["state"], "published");
     api.say("0/1", after, Some(after)).await;
     assert_eq!(api.timeline(&second, "").await["state"], "applied");
+}
+
+/// The projector's offset is past them all, and only those are called applied that cannot be
+/// among the records that it never read.
+#[tokio::test]
+async fn what_may_have_been_deleted_unread_is_not_called_applied() {
+    let api = Api::start().await;
+    let before = api.sign_up().await;
+    let after = api.now().await;
+    let lost = api.sign_up().await;
+    let through = api.now().await;
+    let later = api.sign_up().await;
+    let end = api.now().await;
+    let loss = |topic: &str| Loss {
+        topic: topic.to_owned(),
+        partition: 1,
+        from_offset: 7,
+        to_offset: 9,
+        after: Some(after),
+        through,
+    };
+    api.say_with("0/1", end, Some(end), vec![loss("eu.post"), loss("eu.user")]).await;
+    assert_eq!(api.timeline(&before, "").await["state"], "applied");
+    assert_eq!(api.timeline(&later, "").await["state"], "applied");
+    let begun = Instant::now();
+    let doubtful = api.timeline(&lost, "?wait=applied&timeout=20000").await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "waiting does not help");
+    assert_eq!(doubtful["state"], "published", "{doubtful}");
+    assert_eq!(doubtful["doubt"]["reason"], "may_be_lost");
+    let detail = doubtful["doubt"]["detail"].as_str().unwrap();
+    assert!(detail.contains("offsets 7 to 8 of partition 1 of eu.user"), "{detail}");
+    assert!(doubtful["applied"].is_null());
+}
+
+/// Readers drop versions that they have seen before; an entity's first one they have not.
+#[tokio::test]
+async fn after_mongodb_went_back_only_first_versions_are_called_applied() {
+    let api = Api::start().await;
+    let user = api.post("/users").json(&new_user()).await;
+    let created = event_id(user.is(201));
+    let id = user.json()["id"].as_str().unwrap().to_owned();
+    let patched = api.patch(format!("/users/{id}")).json(&json!({ "bio": "new" })).await;
+    let patched = event_id(patched.is(200));
+    let now = api.now().await;
+    api.say("0/1", now, Some(now)).await;
+    let marker = doc! { "_id": REWOUND, "noticed_at": DateTime::now(), "reason": "3 of 7" };
+    let watermarks = api.database.collection(watermark::COLLECTION);
+    watermarks.insert_one(marker).await.unwrap();
+    assert_eq!(api.timeline(&created, "").await["state"], "applied");
+    let doubtful = api.timeline(&patched, "").await;
+    assert_eq!(doubtful["state"], "published", "{doubtful}");
+    assert_eq!(doubtful["doubt"]["reason"], "may_be_outranked");
+    watermarks.delete_one(doc! { "_id": REWOUND }).await.unwrap();
+    let repaired = api.timeline(&patched, "?wait=applied&timeout=20000").await;
+    assert_eq!(repaired["state"], "applied");
+    assert!(repaired["doubt"].is_null());
 }
 
 /// The one moment that matters is the commit: a watermark just before it proves nothing,
