@@ -15,6 +15,7 @@ mod range;
 mod repair;
 mod replica;
 mod report;
+mod rewound;
 mod shape;
 mod source;
 mod suspicion;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, value_parser};
+use mongodb::Database;
 use shared::process::{MongoSettings, MysqlSettings, RetryPolicy};
 
 #[cfg(test)]
@@ -152,7 +154,7 @@ pub async fn run(
         return watch::run(&verifier, patience, Duration::from_secs(args.every), args.addr).await;
     }
     let compared = match args.repair {
-        true => repair_all(&verifier, &Rewriter::new(mongodb), patience).await,
+        true => repair_all(&verifier, &Rewriter::new(mongodb.clone()), &mongodb, patience).await,
         false => patiently(&verifier, patience).await,
     };
     progress.finish();
@@ -167,6 +169,20 @@ pub async fn run(
 /// Repairs what differs, as many at a time as a comparison lists, until nothing differs or
 /// what was repaired differs still.
 async fn repair_all(
+    verifier: &Verifier,
+    rewriter: &Rewriter,
+    mongodb: &Database,
+    patience: Patience,
+) -> Result<Compared, VerifyError> {
+    let note = rewound::noted(mongodb).await?;
+    let compared = repair_while_more(verifier, rewriter, patience).await?;
+    if let Some(note) = note.filter(|_| compared.report.outranks_rows()) {
+        rewound::repaired(mongodb, &note).await?;
+    }
+    Ok(compared)
+}
+
+async fn repair_while_more(
     verifier: &Verifier,
     rewriter: &Rewriter,
     patience: Patience,

@@ -128,4 +128,11 @@ impl Report {
     pub fn new(tables: Vec<TableReport>, seconds: f64) -> Self {
         Self { clean: tables.iter().all(TableReport::is_clean), more: false, seconds, tables }
     }
+
+    /// Whether the rows show no later version of any document: those without a document show
+    /// none.
+    pub fn outranks_rows(&self) -> bool {
+        let only_extra = |table: &TableReport| table.differing() == table.extra;
+        !self.more && self.tables.iter().all(only_extra)
+    }
 }
