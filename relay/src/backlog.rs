@@ -1,101 +1,108 @@
-//! A second opinion on the lag, read from the source: how many records in the outbox
-//! are not acknowledged, and how old the oldest of them is.
+//! A second opinion on the lag, read from the source: how many records in the outbox were
+//! committed after all that is known to be acknowledged, and how old the oldest of them is.
 //!
-//! A record carries no mark of being published (that would be one more write an event).
-//! So the relay keeps count of those that are acknowledged and still there, in each
-//! checkpoint; what the collection holds beyond them is pending. An event that the
-//! change stream never brought stays pending, and is thus seen.
+//! A record carries no mark of being published (that would be one more write an event). But
+//! it carries MongoDB's clock, and so does the proof: the records behind it are counted, one
+//! by one, by an index. After a restart the proof is that of the last watermark.
 
 use std::time::Duration;
 
-use bson::doc;
+use bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::Error;
 use mongodb::options::Hint;
+use shared::Timestamp;
 use shared::outbox::field;
-use shared::{Shard, Timestamp};
+use shared::watermark::{self, NOTHING, REWOUND, Watermark};
+use tokio::time::Instant;
 
 use crate::Relay;
-use crate::lag::Backlog;
+use crate::obstacle::speaks;
+use crate::position::ClusterTime;
+
+mod air;
+mod counts;
+
+use air::Air;
+pub use counts::{Counts, Pending};
 
 /// How often the source is asked.
 const EVERY: Duration = Duration::from_secs(2);
-/// The collection's own count is free but can be wrong after a crash of mongod, and knows
-/// nothing of shards; counting one by one is exact and slow. So it is done only for a shard,
-/// or where the two opinions disagree, and no more often than this many times what it took.
-const EXACT_AT_MOST: u32 = 20;
-/// With this much lag there is nothing odd about pending events.
-const QUIET_SECONDS: f64 = 2.0;
+/// A count of a long backlog takes its time: then it rests for so many times that.
+const REST: u32 = 10;
+/// A count that takes longer is given up.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// Measures until the process stops.
 pub async fn run(relay: &Relay) {
-    let mut not_before = tokio::time::Instant::now();
+    let mut air = Air::default();
     loop {
-        // A shard's last figure holds until it may be counted again.
-        if relay.shard == Shard::WHOLE || tokio::time::Instant::now() >= not_before {
-            let measured = measure(relay, &mut not_before).await;
-            relay.metrics.lag.set_backlog(measured.ok().flatten());
+        let begun = Instant::now();
+        if let Err(error) = measure(relay, &mut air).await {
+            // Whether MongoDB is there is said by the reader of the change stream.
+            tracing::debug!(%error, "outbox not counted");
         }
+        let took = begun.elapsed();
         let oplog_begin = relay.source.oplog_begin().await;
         relay.metrics.lag.set_oplog_begin(oplog_begin.ok().flatten());
-        tokio::time::sleep(EVERY).await;
+        let rest = EVERY.max(took * REST);
+        relay.metrics.counts.rest(rest);
+        tokio::time::sleep(rest).await;
     }
 }
 
-/// `None` as long as it is not known which records were published.
-async fn measure(
-    relay: &Relay,
-    not_before: &mut tokio::time::Instant,
-) -> Result<Option<Backlog>, Error> {
+/// What cannot be measured is left as it was, and is soon too old to be told.
+async fn measure(relay: &Relay, air: &mut Air) -> Result<(), Error> {
+    let counts = &relay.metrics.counts;
+    let rewound = relay.source.watermarks.find_one(doc! { watermark::field::SHARD: REWOUND });
+    counts.set_went_back(rewound.await?.is_some());
+    let dead = relay.source.dead.count_documents(doc! {}).hint(Hint::Keys(doc! { "_id": 1 }));
+    counts.set_dead(dead.max_time(LONGEST).await?);
+    if !speaks(relay).await? {
+        counts.set_pending(None);
+        return Ok(());
+    }
+    match proof(relay).await? {
+        Some(through) => counts.set_pending(Some(pending(relay, through, air).await?)),
+        None => counts.set_pending(None),
+    }
+    Ok(())
+}
+
+/// The newest moment up to which everything committed is known to be acknowledged.
+async fn proof(relay: &Relay) -> Result<Option<ClusterTime>, Error> {
     let lag = &relay.metrics.lag;
-    let Some(retained) = lag.retained() else {
-        return Ok(None);
-    };
+    let stored = relay.source.watermarks.clone_with_type::<RawDocumentBuf>();
+    let stored = stored.find_one(doc! { watermark::field::SHARD: relay.shard.to_string() }).await?;
+    let stored = stored.and_then(|stored| Watermark::parse(&stored).ok());
+    if lag.proven().is_none()
+        && let Some(proven) = stored.as_ref().and_then(|stored| stored.proven_at)
+    {
+        // A fact that this relay, or the one before it, knew when it stopped.
+        lag.prove(proven);
+    }
+    let published = stored.map(|stored| stored.published_through);
+    let published = published.filter(|through| *through != NOTHING).map(ClusterTime::from);
+    Ok(lag.reached().max(published))
+}
+
+/// Events of a release that did not write MongoDB's clock are missed.
+async fn pending(relay: &Relay, through: ClusterTime, air: &mut Air) -> Result<Pending, Error> {
     let measured_at = Timestamp::now();
-    let estimate = match relay.shard {
-        Shard::WHOLE => Some(relay.source.outbox.estimated_document_count().await?),
-        _ => None,
-    };
-    let quiet = lag.seconds(measured_at).is_some_and(|seconds| seconds < QUIET_SECONDS);
-    let is_doubtful =
-        quiet && estimate != Some(retained) && tokio::time::Instant::now() >= *not_before;
-    let mut count = estimate.unwrap_or_default();
-    if is_doubtful || estimate.is_none() {
-        let _alone = relay.counting.lock().await;
-        let begun = tokio::time::Instant::now();
-        count = count_exactly(relay).await?;
-        *not_before = begun + begun.elapsed() * EXACT_AT_MOST + EVERY;
-    }
-    if is_doubtful {
-        // Somebody else deleted published records: they are no longer retained.
-        if count < retained && lag.retained() == Some(retained) {
-            lag.retain(i64::try_from(retained - count).unwrap_or(0).saturating_neg());
-        }
-    }
-    let pending = count.saturating_sub(retained);
-    let oldest = if pending > 0 { oldest(relay).await? } else { None };
-    Ok(Some(Backlog { pending, oldest, measured_at }))
+    let mut behind = relay.shard.filter(field::ENTITY_ID);
+    behind.insert(field::INSERTED_AT, doc! { "$gt": bson::Timestamp::from(through) });
+    let index = || Hint::Keys(by_insertion());
+    let counting = relay.source.outbox.count_documents(behind.clone()).hint(index());
+    let events = counting.max_time(LONGEST).await? + air.at(relay, through).await?;
+    let first = relay.source.outbox.find_one(behind).sort(doc! { field::INSERTED_AT: 1 });
+    let first = first.hint(index()).projection(doc! { field::OCCURRED_AT: 1 });
+    // One in the air is hardly older.
+    let first = if events > 0 { first.max_time(LONGEST).await? } else { None };
+    let occurred = first.and_then(|record| record.get_datetime(field::OCCURRED_AT).ok());
+    let oldest = occurred.and_then(|date| Timestamp::from_millis(date.timestamp_millis()));
+    Ok(Pending { events, oldest, measured_at })
 }
 
-/// Counts this shard's records one by one.
-///
-/// # Errors
-/// Where MongoDB is away.
-pub async fn count_exactly(relay: &Relay) -> Result<u64, Error> {
-    let by_entity = doc! { field::ENTITY_ID: 1, field::VERSION: 1 };
-    let ours = relay.shard.filter(field::ENTITY_ID);
-    let count = relay.source.outbox.count_documents(ours);
-    count.hint(Hint::Keys(by_entity)).await
-}
-
-/// The first record that occurred after everything proven.
-async fn oldest(relay: &Relay) -> Result<Option<Timestamp>, Error> {
-    let after = relay.metrics.lag.proven();
-    let filter = match after {
-        Some(moment) => doc! { field::OCCURRED_AT: { "$gt": moment } },
-        None => doc! {},
-    };
-    let find = relay.source.outbox.find_one(filter);
-    let found = find.sort(doc! { field::OCCURRED_AT: 1 }).await?;
-    let date = found.and_then(|record| record.get_datetime(field::OCCURRED_AT).ok());
-    Ok(date.and_then(|date| Timestamp::from_millis(date.timestamp_millis())))
+/// The index: with the entity, so that a shard's records are counted without fetching any.
+pub fn by_insertion() -> Document {
+    doc! { field::INSERTED_AT: 1, field::ENTITY_ID: 1 }
 }

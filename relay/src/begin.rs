@@ -3,13 +3,13 @@
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::BaseConsumer;
-use shared::process::{Failure, RetryPolicy, retry};
+use shared::process::{Failure, retry};
 
 use crate::Relay;
-use crate::backlog;
 use crate::checkpoint::{self, Checkpoint, Counters, Progress};
 use crate::failure::InitError;
-use crate::kafka::{Watch, reader_config};
+use crate::history;
+use crate::kafka::{KAFKA_RETRY, Watch, blocking, reader_config};
 use crate::layout::{self, Heritage};
 use crate::position::{ClusterTime, Position};
 use crate::publish::Publisher;
@@ -17,7 +17,7 @@ use crate::recover::{self, CatchUp, NO_CHECKPOINT};
 use crate::session::{Ended, interrupted};
 use crate::source::Identity;
 use crate::stage::Stage;
-use crate::tail::{Tail, TailError};
+use crate::tail::{NOT_FOUND, Tail, TailError};
 use crate::watermark;
 
 /// Claims the shard and finds where to go on; sweeps the outbox where that is lost. Up to
@@ -32,11 +32,15 @@ pub async fn begin(
     relay.metrics.lag.uncover();
     let identity = relay.source.prepare().await?;
     let publisher = claim(relay).await?;
+    // What an earlier session left open is decided.
+    relay.held_back.own(None);
     let (newest, division) = inherit(relay).await?;
+    let went_back = history::compare(relay, newest.as_deref()).await?;
+    let is_adopted = newest.as_ref().is_some_and(|newest| newest.renewals.is_none());
     let counters = newest.as_ref().map(|newest| newest.counters).unwrap_or_default();
     let source = identity.source.clone();
     let mut stage = Stage::new(relay, publisher, source, division, counters, one_by_one_until);
-    let reason = match standing(newest, &identity) {
+    let reason = match standing(newest, &identity, went_back.is_some()) {
         Ok((checkpoint, position)) => match Tail::open(relay, Some(&position)).await {
             Ok(tail) => {
                 let catch_up = CatchUp::after(relay, &mut stage, &checkpoint).await?;
@@ -51,8 +55,12 @@ pub async fn begin(
     if reason == OTHER_DATABASE {
         relay.metrics.lag.forget();
     }
-    if ELSEWHERE.contains(&reason) {
+    let went_back = went_back.or_else(|| shows_that_it_went_back(reason, is_adopted));
+    if ELSEWHERE.contains(&reason) || went_back.is_some() {
         watermark::withdraw(relay).await?;
+    }
+    if let Some(how) = went_back {
+        history::record(relay, &how).await?;
     }
     let (position, catch_up) = recover::sweep(relay, &mut stage, reason).await?;
     let tail = Tail::open(relay, Some(&position)).await?;
@@ -84,7 +92,6 @@ fn resume(relay: &Relay, checkpoint: &Checkpoint) {
         lag.prove(moment);
     }
     lag.checkpointed(checkpoint);
-    lag.set_retained(checkpoint.counters.retained);
     let published = checkpoint.counters.published;
     tracing::info!(published, "resuming from the checkpoint");
 }
@@ -106,6 +113,7 @@ const ELSEWHERE: [&str; 3] = [NO_CHECKPOINT, OTHER_DATABASE, REWOUND];
 fn standing(
     newest: Option<Box<Checkpoint>>,
     identity: &Identity,
+    went_back: bool,
 ) -> Result<(Box<Checkpoint>, Position), &'static str> {
     let checkpoint = newest.ok_or(NO_CHECKPOINT)?;
     if checkpoint.source != identity.source {
@@ -113,10 +121,21 @@ fn standing(
     }
     match checkpoint.progress.clone() {
         Progress::Recovering { .. } => Err("recovery_interrupted"),
-        // The database went back in time: MongoDB would wait for that moment to come again.
-        Progress::At(position) if position.time > identity.now => Err(REWOUND),
+        // At a later moment MongoDB would wait for that to come again.
+        Progress::At(position) if went_back || position.time > identity.now => Err(REWOUND),
         Progress::At(position) => Ok((checkpoint, position)),
     }
+}
+
+/// What the reason for a sweep says of MongoDB. A checkpoint that was adopted names an event
+/// that another shard's stream brought.
+fn shows_that_it_went_back(reason: &str, is_adopted: bool) -> Option<String> {
+    let how = match reason {
+        REWOUND => "the checkpoint in Kafka names a moment that MongoDB has not reached",
+        NOT_FOUND if !is_adopted => "the oplog does not hold the event that the checkpoint names",
+        _ => return None,
+    };
+    Some(how.to_owned())
 }
 
 /// Makes the end of a former division this shard's beginning, if nothing was written
@@ -143,8 +162,9 @@ async fn adopt(
     let shard = relay.shard.to_string();
     tracing::info!(former = from.shard, shard, "taking over from a former division");
     let mut adopted = from;
-    adopted.counters =
-        Counters { retained: backlog::count_exactly(relay).await?, ..Counters::default() };
+    // That is the count of another shard's lease.
+    adopted.renewals = None;
+    adopted.counters = Counters::default();
     Ok(adopted)
 }
 
@@ -157,8 +177,7 @@ async fn claim(relay: &Relay) -> Result<Publisher, Ended> {
         InitError::Again(_) => Failure::Transient,
         InitError::Lost(_) => Failure::Permanent,
     };
-    let policy = RetryPolicy::default();
-    let claimed = retry(policy, &relay.shutdown, &relay.kafka, kind, || publisher.claim());
+    let claimed = retry(KAFKA_RETRY, &relay.shutdown, &relay.kafka, kind, || publisher.claim());
     claimed.await.map_err(interrupted)?;
     Ok(publisher)
 }
@@ -167,10 +186,9 @@ async fn checkpoints(relay: &Relay) -> Result<Vec<Checkpoint>, Ended> {
     let settings = reader_config(&relay.config);
     let watch = Watch(relay.kafka.clone());
     let (topic, shard) = (relay.topics.checkpoint.clone(), relay.shard);
-    let stop = relay.shutdown.clone();
-    let reading = tokio::task::spawn_blocking(move || {
+    let reading = blocking(&relay.shutdown, move |stop| {
         let consumer = BaseConsumer::from_config_and_context(&settings, watch)?;
-        checkpoint::read_newest(&consumer, &topic, shard, &stop)
+        checkpoint::read_newest(&consumer, &topic, shard, stop)
     });
     Ok(reading.await.map_err(Ended::Panicked)??)
 }

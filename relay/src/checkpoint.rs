@@ -20,7 +20,7 @@ use shared::process::Shutdown;
 use shared::{Shard, Timestamp};
 
 use crate::kafka::Watch;
-use crate::landing::EndsByTopic;
+use crate::landing::{Ends, EndsByTopic};
 use crate::position::{ClusterTime, Position};
 use crate::read_to_end::{NotRead, read_to_end};
 
@@ -47,6 +47,10 @@ pub struct Checkpoint {
     /// of earlier versions, which wrote one in each transaction: then there is nothing.
     #[serde(default)]
     pub ends: Option<EndsByTopic>,
+    /// How many renewals of the lease a majority of MongoDB held when it was written: see
+    /// `history.rs`. `None` in the checkpoints of earlier versions.
+    #[serde(default)]
+    pub renewals: Option<u64>,
 }
 
 /// Which outbox the position belongs to. A collection that was dropped and made
@@ -83,7 +87,8 @@ impl Progress {
 pub struct Counters {
     pub published: u64,
     pub dead: u64,
-    /// Published records that are still in the outbox, waiting for the purge.
+    /// Always 0, for earlier versions, which cannot read a checkpoint without it.
+    #[serde(default)]
     pub retained: u64,
 }
 
@@ -149,7 +154,7 @@ pub fn read_newest(
         }
     }
     let read = |newest: &mut BTreeMap<_, _>, from: &TopicPartitionList| {
-        read_to_end(consumer, topic, from, stop, |record| {
+        read_to_end(consumer, topic, from, &Ends::new(), stop, |record| {
             let checkpoint = decode(record.payload().unwrap_or_default())?;
             newest.insert(checkpoint.shard.clone(), checkpoint);
             Ok::<(), ReadError>(())
@@ -180,8 +185,9 @@ mod tests {
             progress,
             proven_at: Some(Timestamp::now()),
             written_at: Timestamp::now(),
-            counters: Counters { published: 7, dead: 1, retained: 6 },
+            counters: Counters { published: 7, dead: 1, retained: 0 },
             ends: Some([("post".to_owned(), [(3, 17)].into())].into()),
+            renewals: Some(4_711),
         }
     }
 

@@ -66,6 +66,10 @@ impl Frontier {
         !self.marks.is_empty()
     }
 
+    pub fn has_news(&mut self) {
+        self.news = true;
+    }
+
     pub fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.news)
     }

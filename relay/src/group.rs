@@ -7,13 +7,24 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use shared::LostRanges;
 use shared::event::DEAD_LETTER_TOPIC;
 
 use crate::Relay;
 use crate::kafka::{Client, Watch, reader_config};
 use crate::landing::{Ends, Place};
+use crate::losses::Reported;
 
 const CALL: Duration = Duration::from_secs(5);
+
+/// How far the group is.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// The offset behind what it has dealt with.
+    pub ends: Ends,
+    /// What was deleted before it could read it.
+    pub lost: Reported,
+}
 
 /// The group, seen from outside. Its calls block, so they run off the async threads.
 pub struct Group {
@@ -42,11 +53,11 @@ impl Group {
         Ok(Self { consumer: Client::new(consumer), dead_letters })
     }
 
-    /// The offsets that the group has committed; a partition where it has none is left out.
+    /// What the group has committed; a partition where it has nothing is left out.
     ///
     /// # Errors
     /// Where Kafka is away, or the account may not see the group.
-    pub async fn committed(&self, places: Vec<Place>) -> Result<Ends, GroupError> {
+    pub async fn committed(&self, places: Vec<Place>) -> Result<Committed, GroupError> {
         self.ask(move |consumer| committed(consumer, &places)).await
     }
 
@@ -73,18 +84,20 @@ impl Group {
     }
 }
 
-fn committed(consumer: &BaseConsumer<Watch>, places: &[Place]) -> Result<Ends, KafkaError> {
+fn committed(consumer: &BaseConsumer<Watch>, places: &[Place]) -> Result<Committed, KafkaError> {
     let mut wanted = TopicPartitionList::with_capacity(places.len());
     for place in places {
         wanted.add_partition(&place.topic, place.partition);
     }
     let answer = consumer.committed_offsets(wanted, CALL)?;
-    let mut committed = Ends::new();
+    let mut committed = Committed::default();
     for element in answer.elements() {
         element.error()?;
         if let Offset::Offset(offset) = element.offset() {
             let place = Place { topic: element.topic().to_owned(), partition: element.partition() };
-            committed.insert(place, offset);
+            let lost = LostRanges::from_metadata(element.metadata());
+            committed.lost.extend(lost.iter().map(|range| (place.clone(), range.clone())));
+            committed.ends.insert(place, offset);
         }
     }
     Ok(committed)

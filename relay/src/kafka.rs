@@ -2,12 +2,15 @@
 
 use std::ops::Deref;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use shared::process::Dependency;
+use shared::process::{Dependency, DependencyState, RetryPolicy, Shutdown, Stranded};
+use tokio::task::JoinError;
 
+use crate::Relay;
 use crate::config::Config;
 
 /// The settings that lead to the cluster.
@@ -72,6 +75,42 @@ impl ClientContext for Watch {
 }
 
 impl rdkafka::consumer::ConsumerContext for Watch {}
+
+/// Kafka is asked again at least this often, so that events flow within seconds once it is
+/// back.
+pub const KAFKA_RETRY: RetryPolicy =
+    RetryPolicy { initial: Duration::from_millis(50), max: Duration::from_secs(1) };
+
+/// Returns when the session's clients have had no broker for some seconds although one
+/// accepts connections: then only new clients find it.
+pub async fn stranded(relay: &Relay, watch: &mut Stranded) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if watch.is_stranded(!is_down(relay)).await {
+            return;
+        }
+    }
+}
+
+/// Whether the clients say that Kafka is away, and nothing has been acknowledged since.
+pub fn is_down(relay: &Relay) -> bool {
+    let state = relay.health.dependencies().remove(relay.kafka.name());
+    matches!(state, Some(DependencyState::Down { .. }))
+}
+
+/// Does what blocks off the async threads. It is told to stop when the process is to stop, or
+/// when its caller is dropped: a session that ends leaves nothing behind that waits.
+///
+/// # Errors
+/// Where `work` panics.
+pub async fn blocking<T: Send + 'static>(
+    shutdown: &Shutdown,
+    work: impl FnOnce(&Shutdown) -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    let stop = shutdown.child_token();
+    let _with_its_caller = stop.clone().drop_guard();
+    tokio::task::spawn_blocking(move || work(&stop)).await
+}
 
 pub fn quiet_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     tracing::debug!(target: "librdkafka", ?level, facility, "{message}");

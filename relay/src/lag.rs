@@ -36,17 +36,12 @@ struct State {
     /// their transaction's.
     unsettled: Option<ClusterTime>,
     settled: bool,
-    /// Acknowledged records that are still in the outbox; unknown before the first
-    /// checkpoint.
-    retained: Option<u64>,
     /// When the newest checkpoint was written.
     checkpoint: Option<Timestamp>,
     /// Where it stands in the oplog, in seconds since 1970.
     position: Option<u32>,
     /// When the watermark was last written; at first, when it was first due.
     watermark: Option<Timestamp>,
-    /// What the outbox collection itself says.
-    backlog: Option<Backlog>,
     /// Where the oplog begins, in seconds since 1970.
     oplog_begin: Option<u32>,
 }
@@ -63,19 +58,6 @@ pub struct Advance {
     /// `through` has passed the newest acknowledged event since the last time.
     pub settled: bool,
 }
-
-/// A second opinion, from the source.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Backlog {
-    /// Records in the outbox that are not acknowledged.
-    pub pending: u64,
-    /// When the oldest of them occurred, by its writer's clock.
-    pub oldest: Option<Timestamp>,
-    pub measured_at: Timestamp,
-}
-
-/// A second opinion older than this is none.
-const STALE_MILLIS: i64 = 60_000;
 
 impl Lag {
     /// Everything committed before `moment` is acknowledged. Never goes back: a proof
@@ -145,22 +127,15 @@ impl Lag {
         self.lock().covered
     }
 
+    /// The newest moment whose events are acknowledged, as far as known: others may have been
+    /// committed in the same one.
+    pub fn reached(&self) -> Option<ClusterTime> {
+        let state = self.lock();
+        state.covered.max(state.unsettled.filter(|_| state.covered.is_some()))
+    }
+
     pub fn proven(&self) -> Option<Timestamp> {
         self.lock().proven
-    }
-
-    pub fn retained(&self) -> Option<u64> {
-        self.lock().retained
-    }
-
-    pub fn set_retained(&self, records: u64) {
-        self.lock().retained = Some(records);
-    }
-
-    /// So many more (or fewer) acknowledged records are in the outbox.
-    pub fn retain(&self, records: i64) {
-        let mut state = self.lock();
-        state.retained = state.retained.map(|before| before.saturating_add_signed(records));
     }
 
     pub fn checkpointed(&self, checkpoint: &Checkpoint) {
@@ -179,11 +154,6 @@ impl Lag {
 
     pub fn watermark_written(&self, at: Timestamp) {
         self.lock().watermark = Some(at);
-    }
-
-    /// `None` where it could not be measured.
-    pub fn set_backlog(&self, backlog: Option<Backlog>) {
-        self.lock().backlog = backlog;
     }
 
     /// `None` where it may not be read.
@@ -211,36 +181,18 @@ impl Lag {
         if let (Some(position), Some(begin)) = (state.position, state.oplog_begin) {
             readings.push(Reading(HEADROOM, f64::from(position) - f64::from(begin)));
         }
-        let fresh = |backlog: &Backlog| now.millis() - backlog.measured_at.millis() < STALE_MILLIS;
-        if let Some(backlog) = state.backlog.filter(fresh) {
-            #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 records")]
-            readings.push(Reading(PENDING, backlog.pending as f64));
-            readings.push(Reading(OLDEST_PENDING, oldest_age(&backlog, lag, now)));
-        }
         readings
     }
 }
 
-/// Whatever is pending was committed after the proven moment. So its age is at most the
-/// lag, however wrong the clock that wrote `occurred_at`.
-fn oldest_age(backlog: &Backlog, lag: Option<f64>, now: Timestamp) -> f64 {
-    if backlog.pending == 0 {
-        return 0.0;
-    }
-    let age = backlog.oldest.map(|oldest| seconds_since(oldest, now));
-    match (age, lag) {
-        (Some(age), Some(lag)) => age.min(lag),
-        (age, lag) => age.or(lag).unwrap_or(0.0),
-    }
-}
-
-fn seconds_since(moment: Timestamp, now: Timestamp) -> f64 {
+pub fn seconds_since(moment: Timestamp, now: Timestamp) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "exact up to 285,000 years")]
     let millis = (now.millis() - moment.millis()).max(0) as f64;
     millis / 1000.0
 }
 
-struct Reading((&'static str, &'static str), f64);
+/// A metric's name and help, and its value now.
+pub struct Reading(pub (&'static str, &'static str), pub f64);
 
 const LAG: (&str, &str) = (
     "relay_lag_seconds",
@@ -260,15 +212,6 @@ const HEADROOM: (&str, &str) = (
     "relay_oplog_headroom_seconds",
     "Seconds of the oplog that lie before the checkpoint: at 0 its resume token is lost. Absent where the oplog may not be read.",
 );
-const PENDING: (&str, &str) = (
-    "relay_outbox_pending_events",
-    "Records in the outbox collection that are not acknowledged by Kafka, counted at the source every few seconds.",
-);
-const OLDEST_PENDING: (&str, &str) = (
-    "relay_oldest_pending_event_age_seconds",
-    "Age in seconds of the oldest record in the outbox collection that is not acknowledged by Kafka; 0 if there is none.",
-);
-
 impl Collector for Lag {
     fn desc(&self) -> Vec<&Desc> {
         // An unchecked collector: which of its metrics there are depends on what is known.
@@ -276,14 +219,18 @@ impl Collector for Lag {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let gauge = |Reading((name, help), value)| {
-            let gauge = Gauge::with_opts(Opts::new(name, help)).ok()?;
-            gauge.set(value);
-            Some(gauge.collect())
-        };
-        let readings = self.readings(Timestamp::now());
-        readings.into_iter().filter_map(gauge).flatten().collect()
+        gauges(self.readings(Timestamp::now()))
     }
+}
+
+/// As a collector tells them.
+pub fn gauges(readings: Vec<Reading>) -> Vec<MetricFamily> {
+    let gauge = |Reading((name, help), value)| {
+        let gauge = Gauge::with_opts(Opts::new(name, help)).ok()?;
+        gauge.set(value);
+        Some(gauge.collect())
+    };
+    readings.into_iter().filter_map(gauge).flatten().collect()
 }
 
 #[cfg(test)]
@@ -324,21 +271,6 @@ mod tests {
     }
 
     #[test]
-    fn a_skewed_writer_makes_no_hour_out_of_a_second() {
-        let lag = Lag::default();
-        lag.prove(at(10_000));
-        for skew in [-3_600, 3_600] {
-            lag.set_backlog(Some(Backlog {
-                pending: 1,
-                oldest: Some(at(10_001 + skew)),
-                measured_at: at(10_002),
-            }));
-            let age = reading(&lag, "relay_oldest_pending_event_age_seconds", at(10_002)).unwrap();
-            assert!((0.0..=2.0).contains(&age), "{skew}: {age}");
-        }
-    }
-
-    #[test]
     fn an_event_is_settled_once_its_own_moment_is_covered() {
         let time = |increment| ClusterTime { seconds: 9, increment };
         let lag = Lag::default();
@@ -376,14 +308,5 @@ mod tests {
         assert_eq!(age(later(90)), Some(30.0));
         lag.forget();
         assert_eq!(age(later(90)), None);
-    }
-
-    #[test]
-    fn an_old_second_opinion_is_none() {
-        let lag = Lag::default();
-        let backlog = Backlog { pending: 3, oldest: None, measured_at: at(0) };
-        lag.set_backlog(Some(backlog));
-        assert_eq!(reading(&lag, "relay_outbox_pending_events", at(59)), Some(3.0));
-        assert_eq!(reading(&lag, "relay_outbox_pending_events", at(60)), None);
     }
 }

@@ -98,6 +98,7 @@ mod tests {
             written_at: Timestamp::from_millis(0).unwrap(),
             counters: Counters::default(),
             ends: None,
+            renewals: None,
         }
     }
 

@@ -22,17 +22,22 @@ pub mod checkpoint;
 pub mod config;
 mod dead;
 mod deliveries;
+mod ends;
 mod failure;
 mod frontier;
 mod group;
+mod held_back;
+mod history;
 mod kafka;
 mod lag;
 mod landing;
 mod lane;
 mod layout;
 mod lease;
+mod losses;
 mod marks;
 mod metrics;
+mod obstacle;
 mod pipeline;
 pub mod position;
 mod producer;
@@ -60,8 +65,11 @@ use shared::process::{Dependency, Health, Shutdown, serve_ops};
 pub use source::DEAD_COLLECTION;
 
 use crate::config::Config;
+use crate::held_back::HeldBack;
+use crate::history::History;
 use crate::lease::Holder;
 use crate::metrics::Metrics;
+use crate::obstacle::InTheWay;
 use crate::source::Source;
 use crate::topics::Topics;
 
@@ -90,8 +98,9 @@ pub(crate) struct Relay {
     kafka: Dependency,
     health: Health,
     shutdown: Shutdown,
-    /// Held while the outbox is counted or purged.
-    counting: tokio::sync::Mutex<()>,
+    held_back: HeldBack,
+    history: History,
+    in_the_way: InTheWay,
 }
 
 /// Runs the relay and its metrics server until `shutdown`.
@@ -103,6 +112,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let health = Health::default();
     let registry = Registry::new();
     let source = Source::new(&config.mongo).await.map_err(RunError::MongoUrl)?;
+    let held_back = HeldBack::new()?;
+    registry.register(Box::new(held_back.clone()))?;
     let relay = Relay {
         shard: config.shard,
         holder: Holder::at(config.relay_addr),
@@ -113,7 +124,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         kafka: health.dependency("kafka"),
         health: health.clone(),
         shutdown: shutdown.clone(),
-        counting: tokio::sync::Mutex::default(),
+        held_back,
+        history: History::default(),
+        in_the_way: InTheWay::default(),
         config,
     };
     // Health and metrics answer until the last transaction is settled.
@@ -127,6 +140,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         () = backlog::run(&relay) => {}
         () = purge::run(&relay) => {}
         () = watermark::run(&relay) => {}
+        () = held_back::run(&relay) => {}
+        () = obstacle::run(&relay) => {}
     }
     relay.source.close().await;
     Ok(())

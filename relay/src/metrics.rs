@@ -4,6 +4,7 @@ use prometheus::{
 };
 use shared::event::Domain;
 
+use crate::backlog::Counts;
 use crate::begin::SWEEP_REASONS;
 use crate::failure::TransactionError;
 use crate::lag::Lag;
@@ -13,6 +14,7 @@ use crate::tail::LOST_REASONS;
 #[derive(Debug, Clone)]
 pub struct Metrics {
     pub lag: Lag,
+    pub counts: Counts,
     pub published: IntCounterVec,
     pub publish_failures: IntCounterVec,
     pub token_lost: IntCounterVec,
@@ -27,8 +29,10 @@ impl Metrics {
     /// # Errors
     /// Where the registry already has one of these names.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let lag = Lag::default();
         let metrics = Self {
-            lag: Lag::default(),
+            counts: Counts::new(lag.clone())?,
+            lag,
             published: counters(
                 "relay_published_total",
                 "Events acknowledged by Kafka, by topic (the contract's name).",
@@ -85,6 +89,7 @@ impl Metrics {
             self.token_lost.with_label_values(&[reason]);
         }
         registry.register(Box::new(self.lag.clone()))?;
+        registry.register(Box::new(self.counts.clone()))?;
         for counters in [&self.published, &self.publish_failures, &self.token_lost] {
             registry.register(Box::new(counters.clone()))?;
         }

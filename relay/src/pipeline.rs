@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::Relay;
 use crate::ahead::Ahead;
 use crate::batch::{Batch, Limits};
+use crate::kafka::is_down;
 use crate::position::Position;
 use crate::recover::CatchUp;
 use crate::session::Ended;
@@ -158,7 +159,9 @@ impl Idle {
             return;
         }
         relay.metrics.lag.cover(position.time);
-        let due = self.written.is_none() || self.since.elapsed() >= IDLE_CHECKPOINT;
+        let is_old = self.since.elapsed() >= IDLE_CHECKPOINT;
+        // A checkpoint that Kafka takes proves that it is back.
+        let due = self.written.is_none() || is_old || is_down(relay);
         if due && self.written.as_ref() != Some(&position) {
             self.since = Instant::now();
             self.written = Some(position.clone());

@@ -192,9 +192,11 @@ impl Producer {
         }
     }
 
-    /// What is not sent yet, or not answered, shall not keep the process from stopping.
+    /// What is not sent yet shall not keep the process from stopping. Requests that are on
+    /// their way are waited for: one that reached a broker after the abort would begin a
+    /// transaction that nothing ends.
     fn give_up(&self) -> TransactionError {
-        self.inner.purge(PurgeConfig::default().queue().inflight());
+        self.inner.purge(PurgeConfig::default().queue());
         self.abort(TransactionError::Stopped)
     }
 

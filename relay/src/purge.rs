@@ -91,11 +91,8 @@ async fn read(relay: &Relay) -> Result<Option<Page>, Error> {
 }
 
 async fn delete(relay: &Relay, page: Page) -> Result<(), Error> {
-    // Counting must not see the deletion without its being counted.
-    let _count = relay.counting.lock().await;
     let filter = doc! { field::EVENT_ID: { "$in": page.ids } };
     let deleted = relay.source.outbox.delete_many(filter).await?.deleted_count;
-    relay.metrics.lag.retain(i64::try_from(deleted).unwrap_or(0).saturating_neg());
     relay.metrics.purged.inc_by(deleted);
     Ok(())
 }

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use shared::Shard;
 use shared::event::header;
-use shared::process::Shutdown;
 use uuid::Uuid;
 
 use crate::Relay;
-use crate::kafka::{Watch, reader_config};
+use crate::ends::EndReader;
+use crate::kafka::{Watch, blocking, reader_config};
 use crate::landing::{Ends, EndsByTopic, Place};
 use crate::published::EventIds;
 use crate::read_to_end::{NotRead, read_to_end};
@@ -70,22 +70,18 @@ async fn read(relay: &Relay, since: Since) -> Result<Held, Ended> {
     let settings = reader_config(&relay.config);
     let watch = Watch(relay.kafka.clone());
     let topics: Vec<String> = relay.topics.events().map(str::to_owned).collect();
-    let stop = relay.shutdown.clone();
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut uncommitted = settings.clone();
-        uncommitted.set("isolation.level", "read_uncommitted");
-        let uncommitted = BaseConsumer::from_config_and_context(&uncommitted, watch.clone())?;
-        let consumer = BaseConsumer::from_config_and_context(&settings, watch)?;
+    let shard = relay.shard;
+    let reading = blocking(&relay.shutdown, move |stop| {
+        let reader = EndReader::new(&settings, &watch, &topics)?;
+        let ends = reader.await_decided(stop)?;
+        let consumer = reader.committed();
         let mut ids = Vec::new();
-        let mut ends = Ends::new();
         for topic in &topics {
-            let ended = await_decided(&consumer, &uncommitted, topic, &stop)?;
-            let start = start_of(&since, &consumer, topic, &ended)?;
-            read_to_end(&consumer, topic, &start, &stop, |record| {
-                ids.extend(event_id(record));
+            let start = start_of(&since, consumer, topic, &ends)?;
+            read_to_end(consumer, topic, &start, &ends, stop, |record| {
+                ids.extend(event_id(record).filter(|_| is_of(shard, record)));
                 Ok::<(), NotRead>(())
             })?;
-            ends.extend(ended);
         }
         Ok(Held { ids: EventIds::collect(ids), ends })
     });
@@ -93,28 +89,11 @@ async fn read(relay: &Relay, since: Since) -> Result<Held, Ended> {
     Ok(held?)
 }
 
-/// Waits until nothing that is in the topic now is hidden from us. A transaction that
-/// somebody else (another shard) has open hides all records behind its first one, ours
-/// included. Returns the ends up to which it is decided.
-fn await_decided(
-    committed: &BaseConsumer<Watch>,
-    uncommitted: &BaseConsumer<Watch>,
-    topic: &str,
-    stop: &Shutdown,
-) -> Result<Ends, NotRead> {
-    let mut ends = Ends::new();
-    let metadata = committed.fetch_metadata(Some(topic), CALL)?;
-    for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
-        let (_, end) = uncommitted.fetch_watermarks(topic, partition.id(), CALL)?;
-        while committed.fetch_watermarks(topic, partition.id(), CALL)?.1 < end {
-            if stop.is_cancelled() {
-                return Err(NotRead::Stopped);
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        ends.insert(Place { topic: topic.to_owned(), partition: partition.id() }, end);
-    }
-    Ok(ends)
+/// Whether the record is of one of the shard's entities: what others publish need not be
+/// remembered.
+fn is_of(shard: Shard, record: &BorrowedMessage<'_>) -> bool {
+    let key = record.key().and_then(|key| std::str::from_utf8(key).ok());
+    key.is_none_or(|entity_id| shard.owns(entity_id))
 }
 
 fn start_of(
@@ -128,7 +107,7 @@ fn start_of(
         Since::Moment(moment) => return offsets_since(consumer, topic, *moment),
         Since::End => {}
         Since::Ends(known) => {
-            for (partition, from) in behind(known.get(topic), ends) {
+            for (partition, from) in behind(known.get(topic), topic, ends) {
                 start.add_partition_offset(topic, partition, from)?;
             }
         }
@@ -137,7 +116,7 @@ fn start_of(
 }
 
 /// Where to read each partition from that has grown since then. Pure.
-fn behind(since: Option<&BTreeMap<i32, i64>>, ends: &Ends) -> Vec<(i32, Offset)> {
+fn behind(since: Option<&BTreeMap<i32, i64>>, topic: &str, ends: &Ends) -> Vec<(i32, Offset)> {
     let start = |(place, end): (&Place, &i64)| {
         let known = since.and_then(|since| since.get(&place.partition));
         match known {
@@ -147,7 +126,7 @@ fn behind(since: Option<&BTreeMap<i32, i64>>, ends: &Ends) -> Vec<(i32, Offset)>
             _ => Some((place.partition, Offset::Beginning)),
         }
     };
-    ends.iter().filter_map(start).collect()
+    ends.iter().filter(|(place, _)| place.topic == topic).filter_map(start).collect()
 }
 
 /// Where in each partition the records since that moment begin.
@@ -186,7 +165,7 @@ mod tests {
         let ends = ends.map(|(partition, end)| (place(partition), end)).into();
         let since = [(0, 5), (1, 7), (2, 80)].into();
         let expected = [(1, Offset::Offset(7)), (2, Offset::Beginning), (3, Offset::Beginning)];
-        assert_eq!(behind(Some(&since), &ends), expected);
-        assert_eq!(behind(None, &ends).len(), 4);
+        assert_eq!(behind(Some(&since), "post", &ends), expected);
+        assert_eq!(behind(None, "post", &ends).len(), 4);
     }
 }

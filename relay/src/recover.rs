@@ -51,7 +51,6 @@ pub async fn sweep(
     stage.book.begin(ends);
     announce(relay, reason, &held);
     stage.set_recovering(Some(reason.to_owned()));
-    relay.metrics.lag.set_retained(0);
     let until = relay.source.cluster_time().await?;
     let sent = send_missing(relay, stage, &held, until).await?;
     relay.metrics.lag.prove(opened_at);
@@ -124,7 +123,7 @@ async fn send_missing(
         if let Some(record) = record {
             let event = Event::Swept(record);
             match event.record().map(|stored| stored.event_id) {
-                Ok(id) if held.contains(id) => relay.metrics.lag.retain(1),
+                Ok(id) if held.contains(id) => {}
                 _ => {
                     sent += 1;
                     batch.push(event);

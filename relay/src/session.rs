@@ -2,7 +2,9 @@
 //! Whatever fails ends the session; the next one begins with the checkpoint again, so
 //! that nothing depends on what this one still remembered.
 
-use shared::process::{Failure, Interrupted, RetryPolicy, retry};
+use std::time::Duration;
+
+use shared::process::{Failure, Interrupted, RetryPolicy, Stranded, retry};
 use tokio::task::JoinError;
 
 use crate::Relay;
@@ -10,7 +12,7 @@ use crate::begin::{FORMER_DIVISION, begin};
 use crate::change::MalformedAnswer;
 use crate::checkpoint::ReadError;
 use crate::failure::{InitError, TransactionError};
-use crate::kafka::Watch;
+use crate::kafka::{KAFKA_RETRY, Watch, stranded};
 use crate::lease;
 use crate::pipeline;
 use crate::position::ClusterTime;
@@ -48,20 +50,29 @@ pub enum Ended {
     Deposed,
     #[error("the lease could not be renewed in time")]
     Expired,
+    #[error("Kafka accepts connections, and its clients do not find it: they are replaced")]
+    Stranded,
+    #[error("MongoDB went back in time")]
+    Rewound,
     #[error("a bug: {0}")]
     Panicked(#[source] JoinError),
     #[error("a bug: the publishing thread has panicked")]
     PublisherGone,
 }
 
+/// Between two sessions. Each one makes some ten clients.
+const PAUSE: RetryPolicy =
+    RetryPolicy { initial: Duration::from_millis(50), max: Duration::from_secs(2) };
+
 /// Session after session, as long as this relay leads; between them it stands by.
 pub async fn run(relay: &Relay) {
-    let mut waits = RetryPolicy::default().waits();
+    let mut waits = PAUSE.waits();
     let mut one_by_one_until = None;
+    let mut brokers = Stranded::new(&relay.config.kafka.kafka_bootstrap_servers);
     while !relay.shutdown.is_cancelled() {
         let published = relay.published();
         let ended = match prepare(relay).await {
-            Ok(()) => in_office(relay, one_by_one_until).await,
+            Ok(()) => in_office(relay, one_by_one_until, &mut brokers).await,
             Err(ended) => ended,
         };
         report(relay, &ended);
@@ -69,7 +80,7 @@ pub async fn run(relay: &Relay) {
             one_by_one_until = one_by_one_until.max(until);
         }
         if relay.published() > published {
-            waits = RetryPolicy::default().waits();
+            waits = PAUSE.waits();
         }
         let wait = waits.next().unwrap_or_default();
         tokio::select! {
@@ -87,11 +98,20 @@ async fn prepare(relay: &Relay) -> Result<(), Ended> {
 }
 
 /// Leads until that fails, or the lease is lost.
-async fn in_office(relay: &Relay, one_by_one_until: Option<ClusterTime>) -> Ended {
+async fn in_office(
+    relay: &Relay,
+    one_by_one_until: Option<ClusterTime>,
+    brokers: &mut Stranded,
+) -> Ended {
     let ended = tokio::select! {
         ended = lead(relay, one_by_one_until) => ended,
         ended = lease::keep(relay) => ended,
+        () = stranded(relay, brokers) => Ended::Stranded,
     };
+    if matches!(ended, Ended::Stranded) && relay.held_back.has_own() {
+        let lost = TransactionError::Lost(String::new()).reason();
+        relay.metrics.publish_failures.with_label_values(&[lost]).inc();
+    }
     lease::release(relay).await;
     ended
 }
@@ -133,7 +153,7 @@ async fn ensure_topics(relay: &Relay) -> Result<(), Ended> {
     let watch = Watch(relay.kafka.clone());
     let ensure = || topics::ensure(&relay.config, &relay.topics, watch.clone());
     let kind = |_: &topics::TopicError| Failure::Transient;
-    let ensured = retry(RetryPolicy::default(), &relay.shutdown, &relay.kafka, kind, ensure);
+    let ensured = retry(KAFKA_RETRY, &relay.shutdown, &relay.kafka, kind, ensure);
     ensured.await.map_err(|_| Ended::Stopped)
 }
 

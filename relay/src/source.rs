@@ -11,6 +11,7 @@ use shared::outbox::{self, field};
 use shared::process::MongoSettings;
 use shared::watermark;
 
+use crate::backlog::by_insertion;
 use crate::checkpoint;
 use crate::position::ClusterTime;
 
@@ -51,7 +52,7 @@ impl Source {
         Ok(Self {
             outbox: database.collection(outbox::COLLECTION),
             dead: database.collection(DEAD_COLLECTION),
-            leases: database.collection("relay_leases"),
+            leases: database.collection_with_options("relay_leases", soon()),
             watermarks: database.collection_with_options(watermark::COLLECTION, soon()),
             database,
         })
@@ -62,9 +63,11 @@ impl Source {
     /// # Errors
     /// Where MongoDB is away or refuses.
     pub async fn prepare(&self) -> Result<Identity, Error> {
-        // The sweep reads in this order; the purge and the age of the oldest use that one.
+        // The sweep reads in this order; the purge uses that one.
         self.ensure_index(doc! { field::ENTITY_ID: 1, field::VERSION: 1 }).await?;
         self.ensure_index(doc! { field::OCCURRED_AT: 1 }).await?;
+        // What is pending is counted by this one.
+        self.ensure_index(by_insertion()).await?;
         Ok(Identity {
             source: checkpoint::Source {
                 database: self.database.name().to_owned(),
@@ -140,8 +143,8 @@ impl Source {
     }
 }
 
-/// A watermark that a failover takes back is written anew in a moment: no need to wait for
-/// a majority to have it.
+/// A watermark that a failover takes back is written anew in a moment, and so is a lease: no
+/// need to wait for a majority to have it.
 fn soon() -> CollectionOptions {
     CollectionOptions::builder().write_concern(WriteConcern::nodes(1)).build()
 }

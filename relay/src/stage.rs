@@ -170,7 +170,14 @@ impl<'a> Stage<'a> {
             events,
             more: None,
         });
+        self.note_oldest();
         more
+    }
+
+    /// For those who look for transactions that do not end.
+    fn note_oldest(&self) {
+        let oldest = self.before.as_ref().or(self.under_way.as_ref());
+        self.relay.held_back.own(oldest.map(|under_way| under_way.begun));
     }
 
     /// Adds the `next` portion, at [`Turn::Room`]. Nothing is asked for it where the
@@ -200,7 +207,6 @@ impl<'a> Stage<'a> {
     /// Events that an earlier session has published, and no checkpoint counts.
     pub fn count_published_before(&mut self, events: u64) {
         self.counters.published += events;
-        self.relay.metrics.lag.retain(i64::try_from(events).unwrap_or(0));
     }
 
     fn close_if_large(&mut self) {
@@ -217,7 +223,6 @@ impl<'a> Stage<'a> {
     /// The checkpoint of a transaction that brings us to `reached` by `events` events.
     fn checkpoint(&mut self, events: usize, reached: Reached, is_written: bool) -> Checkpoint {
         let events = events as u64;
-        let retained = self.relay.metrics.lag.retained().unwrap_or(0);
         Checkpoint {
             shard: self.relay.shard.to_string(),
             division: self.division,
@@ -228,10 +233,11 @@ impl<'a> Stage<'a> {
             written_at: Timestamp::now(),
             counters: Counters {
                 published: self.counters.published + events,
-                retained: retained + events,
                 dead: self.counters.dead,
+                ..self.counters
             },
             ends: is_written.then(|| self.book.write()),
+            renewals: self.relay.history.durable(),
         }
     }
 

@@ -49,10 +49,13 @@ impl From<Error> for TailError {
     }
 }
 
+/// The oplog reaches back to the position, but does not hold its event.
+pub const NOT_FOUND: &str = "not_found";
+
 /// Why a place in the stream was given up, as this file says it.
 pub const LOST_REASONS: [&str; 7] = [
     "history_lost",
-    "not_found",
+    NOT_FOUND,
     "invalid_token",
     "malformed_token",
     "refused_token",
@@ -64,7 +67,7 @@ pub const LOST_REASONS: [&str; 7] = [
 fn lost_reason(code: i32) -> Option<&'static str> {
     match code {
         286 => Some("history_lost"),
-        280 => Some("not_found"),
+        280 => Some(NOT_FOUND),
         260 => Some("invalid_token"),
         9 | 15 | 40647 => Some("malformed_token"),
         _ => None,

@@ -9,21 +9,24 @@
 
 use std::time::Duration;
 
-use bson::{Document, doc};
+use bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::Error;
 use shared::Timestamp;
-use shared::process::{Dependency, Health, RetryPolicy};
-use shared::watermark::{Unreadable, Watermark, field};
+use shared::process::{Dependency, Health};
+use shared::watermark::{Loss, Unreadable, Watermark, field};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Relay;
 use crate::frontier::Frontier;
-use crate::group::{Group, GroupError};
-use crate::kafka::{Watch, reader_config};
+use crate::group::{Committed, Group, GroupError};
+use crate::kafka::{KAFKA_RETRY, Watch, blocking, reader_config};
 use crate::lag::Advance;
 use crate::landing::Ends;
+use crate::losses::Losses;
+use crate::position::ClusterTime;
+use crate::read_to_end::NotRead;
 use crate::source::{is_duplicate, plain};
-use crate::survey::{SurveyError, survey};
+use crate::survey::survey;
 
 /// The shortest time between two watermarks: a client that waits for one waits no longer.
 const EVERY: Duration = Duration::from_millis(50);
@@ -32,9 +35,6 @@ const BEAT: Duration = Duration::from_secs(10);
 /// The committed offsets are asked for after [`EVERY`], then less and less often while the
 /// projector does not move, at last after so long.
 const SELDOM: Duration = Duration::from_secs(1);
-/// A transaction of our own may be under way while we look around, and nobody needs to be
-/// told: only where one is still open after so many looks.
-const UNDECIDED: usize = 5;
 /// How often a relay that does not lead looks whether it does.
 const IDLE: Duration = Duration::from_millis(500);
 
@@ -46,7 +46,7 @@ enum Obstacle {
     #[error("Kafka: {0}")]
     Group(#[from] GroupError),
     #[error("Kafka: {0}")]
-    Survey(#[from] SurveyError),
+    Survey(#[from] NotRead),
     #[error(transparent)]
     Encoding(#[from] Unreadable),
     #[error("a bug: {0}")]
@@ -57,11 +57,11 @@ enum Obstacle {
 pub async fn run(relay: &Relay) {
     // Of its own, and not one of the process: the relay is ready without it.
     let state = Health::default().dependency("watermark");
-    let mut waits = RetryPolicy::default().waits();
+    let mut waits = KAFKA_RETRY.waits();
     loop {
         let wait = match in_office(relay, &state).await {
             Ok(true) => {
-                waits = RetryPolicy::default().waits();
+                waits = KAFKA_RETRY.waits();
                 Duration::ZERO
             }
             Ok(false) => IDLE,
@@ -81,7 +81,10 @@ pub async fn run(relay: &Relay) {
 pub async fn withdraw(relay: &Relay) -> Result<(), Error> {
     let shard = relay.shard.to_string();
     let former = doc! { "$not": { "$regex": format!("/{}$", relay.shard.count()) } };
-    let filter = doc! { "$or": [{ field::SHARD: shard }, { field::SHARD: former }] };
+    let filter = doc! {
+        "$or": [{ field::SHARD: shard }, { field::SHARD: former }],
+        field::PUBLISHED_THROUGH: { "$exists": true },
+    };
     relay.source.watermarks.delete_many(filter).await.map(|_| ())
 }
 
@@ -95,6 +98,10 @@ async fn in_office(relay: &Relay, state: &Dependency) -> Result<bool, Obstacle> 
     let group = Group::new(relay, Watch(state.clone()))?;
     let term = beginning.term;
     let mut frontier = Frontier::new(beginning, look_around(relay, state).await?);
+    let stored = stored(relay).await?;
+    let applied_before = stored.as_ref().and_then(|stored| stored.applied_through);
+    let applied_before = applied_before.map(ClusterTime::from);
+    let mut losses = Losses::known(stored.map(|stored| stored.lost).unwrap_or_default());
     let mut rhythm = Rhythm::new(relay.config.transaction_interval());
     let mut dead_letters = None;
     loop {
@@ -103,11 +110,17 @@ async fn in_office(relay: &Relay, state: &Dependency) -> Result<bool, Obstacle> 
             dead_letters = group.dead_letters().await?;
         }
         if beat || frontier.is_awaited() {
-            let moved = frontier.see(group.committed(frontier.places()).await?);
-            rhythm.heed(moved);
+            let Committed { ends, lost } = group.committed(frontier.places()).await?;
+            if !losses.knows(&lost) {
+                // All of it was committed before now.
+                let through = relay.source.cluster_time().await?;
+                losses.add(&lost, frontier.applied().or(applied_before), through);
+                frontier.has_news();
+            }
+            rhythm.heed(frontier.see(ends));
         }
         if beat || frontier.take_news() {
-            write(relay, &frontier, dead_letters).await?;
+            write(relay, &frontier, dead_letters, losses.list()).await?;
             state.up();
         }
         rhythm.wait(relay, frontier.is_awaited()).await;
@@ -131,17 +144,15 @@ async fn look_around(relay: &Relay, state: &Dependency) -> Result<Ends, Obstacle
     let settings = reader_config(&relay.config);
     let watch = Watch(state.clone());
     let topics: Vec<String> = relay.topics.events().map(str::to_owned).collect();
-    let mut waits = RetryPolicy::default().waits().take(UNDECIDED);
-    loop {
-        let (settings, watch, topics) = (settings.clone(), watch.clone(), topics.clone());
-        let stop = relay.shutdown.clone();
-        let looking =
-            tokio::task::spawn_blocking(move || survey(&settings, &watch, &topics, &stop));
-        match (looking.await?, waits.next()) {
-            (Err(SurveyError::Undecided(_)), Some(wait)) => sleep(wait).await,
-            (outcome, _) => return Ok(outcome?),
-        }
-    }
+    let looking = blocking(&relay.shutdown, move |stop| survey(&settings, &watch, &topics, stop));
+    Ok(looking.await??)
+}
+
+/// What an earlier session has written.
+async fn stored(relay: &Relay) -> Result<Option<Watermark>, Obstacle> {
+    let watermarks = relay.source.watermarks.clone_with_type::<RawDocumentBuf>();
+    let stored = watermarks.find_one(doc! { field::SHARD: relay.shard.to_string() }).await?;
+    Ok(stored.map(|stored| Watermark::parse(&stored)).transpose()?)
 }
 
 /// Writes the document, unless one is there that says more: then another relay leads.
@@ -149,6 +160,7 @@ async fn write(
     relay: &Relay,
     frontier: &Frontier,
     dead_letters: Option<i64>,
+    lost: Vec<Loss>,
 ) -> Result<(), Obstacle> {
     let watermark = Watermark {
         shard: relay.shard.to_string(),
@@ -158,8 +170,8 @@ async fn write(
         applied_through: frontier.applied().map(bson::Timestamp::from),
         partitions: frontier.partitions(),
         dead_letters,
-        obstacle: None,
-        lost: Vec::new(),
+        obstacle: relay.in_the_way.get(),
+        lost,
     };
     let older = doc! {
         field::SHARD: &watermark.shard,
@@ -182,7 +194,12 @@ fn update(watermark: &Watermark) -> Result<Document, Unreadable> {
     let mut set = watermark.to_bson()?;
     set.remove(field::SHARD);
     let applied = set.remove(field::APPLIED_THROUGH);
+    // What an earlier relay said of now is over.
+    let over = watermark.obstacle.is_none().then(|| doc! { field::OBSTACLE: "" });
     let mut update = doc! { "$set": set };
+    if let Some(over) = over {
+        update.insert("$unset", over);
+    }
     if let Some(applied) = applied {
         update.insert("$max", doc! { field::APPLIED_THROUGH: applied });
     }

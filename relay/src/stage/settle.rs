@@ -53,6 +53,7 @@ impl Stage<'_> {
     /// transaction may be repeated as it is.
     async fn judge(&mut self, outcome: Outcome, again: &mut u32) -> Result<Vec<Part>, Ended> {
         let ended = self.before.take().or_else(|| self.under_way.take());
+        self.note_oldest();
         let Outcome { sent, unsent } = outcome;
         let mut parts = Vec::new();
         if let Some(Sent { whole, checkpoint, is_written, result }) = sent {
@@ -60,6 +61,7 @@ impl Stage<'_> {
                 Ok(published) => {
                     if is_written {
                         self.relay.metrics.lag.checkpointed(&checkpoint);
+                        self.relay.history.checkpointed();
                     }
                     self.acknowledge(&checkpoint, published, ended.map(|ended| ended.begun));
                 }
@@ -144,7 +146,6 @@ impl Stage<'_> {
         let events: u64 = counts.values().sum();
         self.relay.kafka.up();
         self.counters.published += events;
-        metrics.lag.retain(i64::try_from(events).unwrap_or(0));
         if let Some(moment) = checkpoint.proven_at {
             metrics.lag.prove(moment);
         }

@@ -1,7 +1,7 @@
 //! Servers of a fault test's own: to be stopped, killed and restarted, while the other
 //! tests' servers go on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::process::free_port;
@@ -72,6 +72,20 @@ impl Servers {
         assert!(done, "stack {command} {names:?}");
     }
 
+    /// Stops MongoDB and keeps a copy of its data.
+    pub fn save_mongodb(&self) {
+        self.stack("stop", &["mongodb"]);
+        copy(&self.folder().join("data/mongodb"), &self.folder().join("data/mongodb-earlier"));
+        self.stack("start", &["mongodb"]);
+    }
+
+    /// Puts MongoDB back to the copy.
+    pub fn restore_mongodb(&self) {
+        self.stack("stop", &["mongodb"]);
+        copy(&self.folder().join("data/mongodb-earlier"), &self.folder().join("data/mongodb"));
+        self.stack("start", &["mongodb"]);
+    }
+
     #[cfg(feature = "chaos")]
     pub fn signal(&self, name: &str, signal: &str) {
         let file = self.folder().join("run").join(format!("{name}.pid"));
@@ -103,8 +117,15 @@ impl Servers {
     }
 }
 
+fn copy(from: &Path, to: &Path) {
+    std::fs::remove_dir_all(to).ok();
+    let copied = Command::new("cp").arg("-a").args([from, to]).status().unwrap();
+    assert!(copied.success(), "cp -a {from:?} {to:?}");
+}
+
 impl Drop for Servers {
     fn drop(&mut self) {
+        std::fs::remove_dir_all(self.folder().join("data/mongodb-earlier")).ok();
         self.call("kill", &["mongodb", "kafka"]);
         self.call("wipe", &["mongodb", "kafka"]);
     }

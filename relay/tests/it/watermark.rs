@@ -40,12 +40,18 @@ impl Pipeline {
 
     /// As the projector does after it has applied the records before these offsets.
     async fn commit(&self, ends: &BTreeMap<(String, i32), i64>) {
+        self.commit_with(ends, "").await;
+    }
+
+    async fn commit_with(&self, ends: &BTreeMap<(String, i32), i64>, metadata: &'static str) {
         let consumer = consumer_with(&self.kafka, &[("group.id", &self.name)]);
         let ends = ends.clone();
         let committing = tokio::task::spawn_blocking(move || {
             let mut offsets = TopicPartitionList::new();
             for ((topic, partition), end) in &ends {
-                offsets.add_partition_offset(topic, *partition, Offset::Offset(*end)).unwrap();
+                let mut element = offsets.add_partition(topic, *partition);
+                element.set_offset(Offset::Offset(*end)).unwrap();
+                element.set_metadata(metadata);
             }
             consumer.commit(&offsets, CommitMode::Sync).unwrap();
         });
@@ -115,6 +121,49 @@ async fn says_how_far_it_is_and_the_projector_behind_it() {
     let applied = ahead.applied_through.unwrap();
     assert!(later <= applied && applied < newest, "{ahead:?}");
     assert!(relay.terminate(Duration::from_secs(10)).await.success());
+    pipeline.drop().await;
+}
+
+/// The projector says with its offsets what was deleted before it could read it: between what
+/// it had applied before and what was committed by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_projector_never_read_is_kept() {
+    let pipeline = Pipeline::new("lost").await;
+    let relay = pipeline.launch_for_group();
+    relay.await_leading().await;
+    pipeline.write(&history(60, 3)).await;
+    let first = pipeline.now().await;
+    pipeline.until_watermark("published", |it| it.published_through >= first).await;
+    pipeline.commit(&pipeline.ends().await).await;
+    let applied = |it: &Watermark| it.applied_through.is_some_and(|applied| applied >= first);
+    let before = pipeline.until_watermark("applied", applied).await;
+
+    pipeline.write(&history(60, 1)).await;
+    let second = pipeline.now().await;
+    pipeline.until_watermark("published", |it| it.published_through >= second).await;
+    let ends = pipeline.ends().await;
+    let (place, end) = ends.first_key_value().unwrap();
+    let one = [(place.clone(), *end)].into();
+    let mut others = ends.clone();
+    others.remove(place);
+    pipeline.commit_with(&one, "lost=3-4,1-2").await;
+    pipeline.commit(&others).await;
+    let seen = pipeline.until_watermark("it is kept", |it| it.lost.len() == 2).await;
+    for loss in &seen.lost {
+        assert_eq!((&loss.topic, loss.partition), (&place.0, place.1));
+        assert_eq!(loss.after, before.applied_through, "{loss:?}");
+        assert!(loss.through >= second, "{loss:?}");
+    }
+    assert_eq!((seen.lost[0].from_offset, seen.lost[0].to_offset), (3, 4));
+
+    // The same again, of another relay.
+    assert!(relay.terminate(Duration::from_secs(10)).await.success());
+    let relay = pipeline.launch_for_group();
+    pipeline.write(&history(5, 1)).await;
+    let third = pipeline.now().await;
+    let again = pipeline.until_watermark("published", |it| it.published_through >= third).await;
+    assert_eq!(again.lost, seen.lost);
+    relay.kill();
     pipeline.drop().await;
 }
 
