@@ -28,6 +28,11 @@ const CLOSELY: Duration = Duration::from_millis(500);
 /// The topics may be made anew, or get more partitions.
 const LOOKS: u32 = 60;
 
+/// A transaction of our own that takes longer is worth a word: a broker may be frozen.
+const PATIENCE: Duration = Duration::from_secs(5);
+const WAITS: &str =
+    "a transaction of this relay has been waiting for its brokers for more than 5 s";
+
 /// No server, but waited for like one, once one is found. It is a state of `/ready`.
 pub const OPEN_TRANSACTION: &str = "open_transaction";
 
@@ -80,8 +85,14 @@ impl HeldBack {
 
     /// For people; `None` when nothing is held back.
     pub fn reason(&self) -> Option<String> {
-        let found = self.lock().found.clone()?;
-        let first = found.first()?;
+        let (found, own) = {
+            let state = self.lock();
+            (state.found.clone()?, state.own)
+        };
+        let Some(first) = found.first() else {
+            let waits = own.filter(|begun| begun.elapsed() > PATIENCE);
+            return waits.map(|_| WAITS.to_owned());
+        };
         let more = match found.len() - 1 {
             0 => String::new(),
             more => format!(", and {more} more"),
@@ -105,6 +116,7 @@ pub async fn run(relay: &Relay) {
             // What was found holds until the next look. That Kafka is away is said by those
             // who publish; these clients are of no use any more.
             tracing::debug!(%error, "not looked for open transactions");
+            say(relay);
         }
         sleep(CLOSELY).await;
     }
@@ -139,9 +151,13 @@ async fn in_office(relay: &Relay) -> Result<(), NotRead> {
     Ok(())
 }
 
-/// One line in the log when it begins, and one when it is over.
 fn report(relay: &Relay, found: Option<Vec<Held>>) {
     relay.held_back.lock().found = found;
+    say(relay);
+}
+
+/// One line in the log when it begins, and one when it is over.
+fn say(relay: &Relay) {
     match relay.held_back.reason() {
         Some(reason) => relay.health.dependency(OPEN_TRANSACTION).down(reason),
         None if relay.health.dependencies().contains_key(OPEN_TRANSACTION) => {
