@@ -36,7 +36,7 @@ async fn run() -> ExitCode {
         return ExitCode::from(2);
     }
     let outcome = match shutdown_on_signal() {
-        Ok(shutdown) => relay::run(config, shutdown).await,
+        Ok(shutdown) => Box::pin(relay::run(config, shutdown)).await,
         Err(error) => Err(relay::RunError::from(error)),
     };
     match outcome {
