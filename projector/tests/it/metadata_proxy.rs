@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 const METADATA: i16 = 3;
 const FIND_COORDINATOR: i16 = 10;
@@ -24,6 +25,7 @@ struct Shared {
     denies_brokers: AtomicBool,
     answers: AtomicUsize,
     is_frozen: AtomicBool,
+    cut: Notify,
     last_request: Mutex<Instant>,
 }
 
@@ -36,6 +38,7 @@ impl MetadataProxy {
             denies_brokers: AtomicBool::new(false),
             answers: AtomicUsize::new(0),
             is_frozen: AtomicBool::new(false),
+            cut: Notify::new(),
             last_request: Mutex::new(Instant::now()),
         });
         let forwarding = shared.clone();
@@ -57,9 +60,14 @@ impl MetadataProxy {
         self.shared.denies_brokers.store(yes, Ordering::Relaxed);
     }
 
-    /// From now on connections stay, and no request is answered.
-    pub fn freeze(&self) {
-        self.shared.is_frozen.store(true, Ordering::Relaxed);
+    /// Whether connections stay, and new ones are accepted, but no request is answered.
+    pub fn freeze(&self, yes: bool) {
+        self.shared.is_frozen.store(yes, Ordering::Relaxed);
+    }
+
+    /// Ends all connections.
+    pub fn cut(&self) {
+        self.shared.cut.notify_waiters();
     }
 
     /// How long no client has asked for anything.
@@ -79,6 +87,7 @@ async fn forward(client: TcpStream, server: String, shared: Arc<Shared>) {
     tokio::select! {
         _ = requests(from_client, to_server, &shared, asked.clone()) => {}
         _ = answers(from_server, to_client, &shared, asked) => {}
+        () = shared.cut.notified() => {}
     }
 }
 
