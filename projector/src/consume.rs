@@ -34,6 +34,10 @@ use crate::thread::detached;
 /// Leaving the group takes some milliseconds, or for ever.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// Why a partition is read again: MySQL went back in time, or the topic is another one.
+const MYSQL: &str = "mysql";
+const TOPIC: &str = "topic";
+
 /// What the group hands out, in the one order in which it happened: behind a revocation
 /// there is no record of the assignment that it ended.
 #[derive(Debug)]
@@ -83,10 +87,17 @@ impl Source {
         let group = Group::new(metrics.lag.clone(), kafka.clone(), has_broker.clone());
         let topics = Domain::ALL.into_iter();
         let topics = topics.map(|domain| (domain, config.kafka.topic(domain.topic()).into()));
+        let topics: Vec<(_, Arc<str>)> = topics.collect();
+        // As for every counter: it begins at zero, not at its first increase.
+        for (_, topic) in &topics {
+            for cause in [MYSQL, TOPIC] {
+                metrics.rewound.with_label_values(&[&**topic, cause]);
+            }
+        }
         Ok(Self {
             consumer: Arc::new(properties.create_with_context(group)?),
             properties,
-            topics: topics.collect(),
+            topics,
             places: Places::default(),
             locator: Locator::new(config.mysql.clone()),
             commits: Commits::default(),
@@ -183,7 +194,7 @@ impl Source {
         };
         self.metrics.lag.taken(&record.partition, record.offset);
         if let Some(committed) = committed {
-            self.rewound(&record.partition, "mysql", record.offset, committed);
+            self.rewound(&record.partition, MYSQL, record.offset, committed);
         }
         Some(record)
     }
@@ -217,7 +228,7 @@ impl Source {
                 continue;
             }
             if start.is_another_log {
-                self.rewound(&partition, "topic", start.at, answer.committed.unwrap_or_default());
+                self.rewound(&partition, TOPIC, start.at, answer.committed.unwrap_or_default());
             }
             let at = Offset::Offset(start.at);
             // Fails only for offsets that no record can have.
@@ -238,7 +249,7 @@ impl Source {
         let Partition { topic, partition } = partition;
         self.metrics.rewound.with_label_values(&[&**topic, cause]).inc();
         let what = match cause {
-            "topic" => "the topic was deleted and created again: reading it from its beginning",
+            TOPIC => "the topic was deleted and created again: reading it from its beginning",
             _ => "MySQL went back in time, or is another one: reading again what it lacks",
         };
         tracing::warn!(topic = &**topic, partition, from, committed, "{what}");

@@ -57,6 +57,8 @@ impl Losses {
             let lost: i64 = losses.map(|loss| loss.to_offset - loss.from_offset).sum();
             let number = partition.partition.to_string();
             self.open.with_label_values(&[&*partition.topic, &number]).set(lost);
+            // A counter that first appears with its first loss shows Prometheus no increase.
+            self.noticed.with_label_values(&[&*partition.topic, &number]);
         }
     }
 

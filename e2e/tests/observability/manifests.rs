@@ -42,8 +42,12 @@ fn every_resource_that_kustomize_is_told_of_is_there() {
 #[test]
 fn each_process_runs_without_rights_and_is_asked_for_its_health() {
     let objects = objects();
-    for (name, port) in [("api", 8000), ("relay", 9101), ("projector", 9102)] {
-        let deployment = named(&objects, "Deployment", &name.into());
+    for (kind, name, port) in [
+        ("Deployment", "api", 8000),
+        ("Deployment", "relay", 9101),
+        ("StatefulSet", "projector", 9102),
+    ] {
+        let deployment = named(&objects, kind, &name.into());
         let pod = &deployment["spec"]["template"]["spec"];
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
         assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
