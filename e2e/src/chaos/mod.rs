@@ -6,6 +6,7 @@
 //! machine decides how far both come in the time.
 
 mod check;
+mod combinations;
 mod expel;
 mod fault;
 mod fleet;
