@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use api::Config;
 use clap::Parser;
-use shared::process::{shutdown_on_signal, start_telemetry};
-use tokio::net::TcpListener;
+use shared::process::{listen, shutdown_on_signal, start_telemetry};
 use tokio::runtime::{Builder, Runtime};
 
 /// A request makes hundreds of small values, and where several threads serve, drops them on
@@ -42,6 +41,6 @@ fn runtime(threads: usize) -> io::Result<Runtime> {
 
 async fn serve(config: Config) -> Result<(), Box<dyn Error + Send + Sync>> {
     let shutdown = shutdown_on_signal()?;
-    let listener = TcpListener::bind(config.addr).await?;
+    let listener = listen(config.addr).await?;
     api::run(config, listener, shutdown).await
 }

@@ -7,10 +7,9 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::HeaderName;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use prometheus::Registry;
-use prometheus::process_collector::ProcessCollector;
 use shared::process::{
-    Dependency, Failure, Health, RetryPolicy, Shutdown, Stopping, ops_router, retry, serve,
+    Dependency, Failure, Health, RetryPolicy, Shutdown, Stopping, ops_router, registry, retry,
+    serve,
 };
 use tokio::net::TcpListener;
 use tower::util::{MapRequestLayer, option_layer};
@@ -45,10 +44,9 @@ pub async fn run(
     listener: TcpListener,
     shutdown: Shutdown,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let registry = Registry::new();
-    registry.register(Box::new(ProcessCollector::for_self()))?;
-    let metrics = Metrics::register(&registry)?;
     let health = Health::default();
+    let registry = registry(&health)?;
+    let metrics = Metrics::register(&registry)?;
     let mongodb = health.dependency("mongodb");
     let store = Store::connect(
         &config.mongodb,

@@ -33,6 +33,8 @@ const READING: Duration = Duration::from_secs(3);
 pub struct Offsets {
     consumer: BaseConsumer,
     metadata: Metadata,
+    /// Reading ends then, whatever is counted.
+    read_until: Option<Instant>,
 }
 
 /// A partition from one offset to another, the second excluded.
@@ -58,7 +60,12 @@ impl Offsets {
             .set("fetch.wait.max.ms", "5")
             .create()?;
         let metadata = consumer.fetch_metadata(None, PATIENCE)?;
-        Ok(Self { consumer, metadata })
+        Ok(Self { consumer, metadata, read_until: None })
+    }
+
+    /// For all counts together: those that come later are only subtracted.
+    pub fn reading_for(self, time: Duration) -> Self {
+        Self { read_until: Some(Instant::now() + time), ..self }
     }
 
     /// All committed records of a topic; nothing where it does not exist.
@@ -136,6 +143,7 @@ impl Offsets {
     /// never be reached.
     fn drain(&self, mut unread: BTreeMap<i32, i64>) -> KafkaResult<Option<u64>> {
         let deadline = Instant::now() + READING;
+        let deadline = self.read_until.map_or(deadline, |until| until.min(deadline));
         let mut records = 0;
         while !unread.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -9,6 +9,7 @@ use mongodb::{Client, Database};
 use mysql_async::{OptsBuilder, Pool};
 use projector::kafka::client;
 use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use shared::process::{KafkaSettings, MongoSettings, MysqlSettings};
 
 pub const PATIENCE: Duration = Duration::from_secs(3);
@@ -64,6 +65,26 @@ pub fn is_mysql_passing(error: &mysql_async::Error) -> bool {
         mysql_async::Error::Io(_) | mysql_async::Error::Driver(_) => true,
         _ => false,
     }
+}
+
+/// As [`explain`]: librdkafka's text for a broker that is away names its own internals.
+pub fn explain_kafka(error: &KafkaError) -> String {
+    match error.rdkafka_error_code() {
+        Some(Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut) => {
+            "no broker answers".to_owned()
+        }
+        Some(Code::Resolve) => "no broker's name resolves".to_owned(),
+        Some(Code::Authentication | Code::SaslAuthenticationFailed) => {
+            "authentication failed".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// As [`explain`]: the driver's text says twice that it is about input and output.
+pub fn explain_mysql(error: &mysql_async::Error) -> String {
+    let text = error.to_string();
+    text.trim_start_matches("Input/output error: ").to_owned()
 }
 
 /// What every Kafka client of ours begins with. TLS and SASL are set as for the relay:

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, IntGaugeVec, Opts};
+use prometheus::{Gauge, IntGauge, IntGaugeVec, Opts};
 
 use crate::record::Partition;
 
@@ -127,10 +127,11 @@ impl Lag {
 }
 
 /// `projector_freshness_seconds`, computed when it is scraped: so it grows while
-/// nothing moves.
+/// nothing moves. And of how many partitions it speaks, known or not.
 pub(crate) struct Freshness {
     lag: Lag,
     gauge: Gauge,
+    partitions: IntGauge,
 }
 
 impl Freshness {
@@ -140,23 +141,28 @@ impl Freshness {
             "Age of the newest moment before which everything is in MySQL, over this instance's \
              partitions; absent while it is not known.",
         ))?;
-        Ok(Self { lag, gauge })
+        let partitions = IntGauge::new(
+            "projector_partitions",
+            "Partitions that are assigned to this instance.",
+        )?;
+        Ok(Self { lag, gauge, partitions })
     }
 }
 
 impl Collector for Freshness {
     fn desc(&self) -> Vec<&Desc> {
-        self.gauge.desc()
+        [self.gauge.desc(), self.partitions.desc()].concat()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        match self.lag.seconds() {
-            Some(seconds) => {
-                self.gauge.set(seconds);
-                self.gauge.collect()
-            }
-            None => Vec::new(),
+        let partitions = self.lag.lock().len();
+        self.partitions.set(i64::try_from(partitions).unwrap_or(i64::MAX));
+        let mut families = self.partitions.collect();
+        if let Some(seconds) = self.lag.seconds() {
+            self.gauge.set(seconds);
+            families.extend(self.gauge.collect());
         }
+        families
     }
 }
 

@@ -53,9 +53,8 @@ mod write;
 
 use std::collections::BTreeMap;
 
-use prometheus::Registry;
 use shared::process::{
-    Dependency, Failure, Health, Interrupted, RetryPolicy, Shutdown, retry, serve_ops,
+    Dependency, Failure, Health, Interrupted, RetryPolicy, Shutdown, registry, retry, serve_ops,
 };
 
 use crate::config::Config;
@@ -87,7 +86,7 @@ pub enum Error {
 /// Where the settings are not usable, the address is taken, or a part broke for good.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let health = Health::default();
-    let registry = Registry::new();
+    let registry = registry(&health)?;
     let metrics = Metrics::new(&registry)?;
     let parts = Parts::new(&config, &health, &metrics, &shutdown)?;
 

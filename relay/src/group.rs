@@ -1,5 +1,5 @@
-//! What the projector's consumer group has committed, and how many dead letters there
-//! are: asked of Kafka without joining the group.
+//! What the projector's consumer group has committed: asked of Kafka without joining the
+//! group.
 
 use std::time::Duration;
 
@@ -8,7 +8,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use shared::LostRanges;
-use shared::event::DEAD_LETTER_TOPIC;
 
 use crate::Relay;
 use crate::kafka::{Client, Watch, reader_config};
@@ -29,7 +28,6 @@ pub struct Committed {
 /// The group, seen from outside. Its calls block, so they run off the async threads.
 pub struct Group {
     consumer: Client<BaseConsumer<Watch>>,
-    dead_letters: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +47,7 @@ impl Group {
         let mut settings = reader_config(&relay.config);
         settings.set("group.id", &relay.config.group.kafka_group_id);
         let consumer = BaseConsumer::from_config_and_context(&settings, watch)?;
-        let dead_letters = relay.config.kafka.topic(DEAD_LETTER_TOPIC);
-        Ok(Self { consumer: Client::new(consumer), dead_letters })
+        Ok(Self { consumer: Client::new(consumer) })
     }
 
     /// What the group has committed; a partition where it has nothing is left out.
@@ -59,15 +56,6 @@ impl Group {
     /// Where Kafka is away, or the account may not see the group.
     pub async fn committed(&self, places: Vec<Place>) -> Result<Committed, GroupError> {
         self.ask(move |consumer| committed(consumer, &places)).await
-    }
-
-    /// `None` where there is no such topic.
-    ///
-    /// # Errors
-    /// As [`Self::committed`].
-    pub async fn dead_letters(&self) -> Result<Option<i64>, GroupError> {
-        let topic = self.dead_letters.clone();
-        self.ask(move |consumer| records(consumer, &topic)).await
     }
 
     async fn ask<T: Send + 'static>(
@@ -101,15 +89,4 @@ fn committed(consumer: &BaseConsumer<Watch>, places: &[Place]) -> Result<Committ
         }
     }
     Ok(committed)
-}
-
-fn records(consumer: &BaseConsumer<Watch>, topic: &str) -> Result<Option<i64>, KafkaError> {
-    let metadata = consumer.fetch_metadata(Some(topic), CALL)?;
-    let partitions: Vec<_> = metadata.topics().iter().flat_map(|it| it.partitions()).collect();
-    let mut records = None;
-    for partition in partitions {
-        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), CALL)?;
-        records = Some(records.unwrap_or(0) + high - low);
-    }
-    Ok(records)
 }

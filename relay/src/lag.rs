@@ -118,6 +118,11 @@ impl Lag {
         })
     }
 
+    /// There is something new for the watermark, which is not kept here.
+    pub fn tell(&self) {
+        self.moved.notify_one();
+    }
+
     /// Waits until there is something new for the watermark.
     pub async fn moved(&self) {
         self.moved.notified().await;

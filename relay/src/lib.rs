@@ -26,6 +26,7 @@ mod ends;
 mod failure;
 mod frontier;
 mod group;
+mod group_watch;
 mod held_back;
 mod history;
 mod kafka;
@@ -34,8 +35,10 @@ mod landing;
 mod lane;
 mod layout;
 mod lease;
+mod letters;
 mod losses;
 mod marks;
+mod members;
 mod metrics;
 mod obstacle;
 mod pipeline;
@@ -49,6 +52,7 @@ mod purge;
 mod read_back;
 mod read_to_end;
 mod recover;
+mod refused;
 mod session;
 mod source;
 mod stage;
@@ -58,9 +62,8 @@ pub mod topics;
 mod transaction;
 mod watermark;
 
-use prometheus::Registry;
 use shared::Shard;
-use shared::process::{Dependency, Health, Shutdown, serve_ops};
+use shared::process::{Dependency, Health, Shutdown, registry, serve_ops};
 
 pub use source::DEAD_COLLECTION;
 
@@ -110,7 +113,7 @@ pub(crate) struct Relay {
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     producer_settings::check(&config)?;
     let health = Health::default();
-    let registry = Registry::new();
+    let registry = registry(&health)?;
     let source = Source::new(&config.mongo).await.map_err(RunError::MongoUrl)?;
     let held_back = HeldBack::new()?;
     registry.register(Box::new(held_back.clone()))?;
@@ -129,6 +132,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         in_the_way: InTheWay::default(),
         config,
     };
+    relay.metrics.shards.set(relay.shard.count().into());
     // Health and metrics answer until the last transaction is settled.
     let ops_stop = Shutdown::new();
     let ops = serve_ops(relay.config.relay_addr, health.clone(), registry, ops_stop);
@@ -139,6 +143,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         () = drain(&shutdown, &health) => {}
         () = backlog::run(&relay) => {}
         () = purge::run(&relay) => {}
+        () = refused::run(&relay) => {}
+        () = members::run(&relay) => {}
         () = watermark::run(&relay) => {}
         () = held_back::run(&relay) => {}
         () = obstacle::run(&relay) => {}

@@ -8,6 +8,8 @@ use crate::backlog::Counts;
 use crate::begin::SWEEP_REASONS;
 use crate::failure::TransactionError;
 use crate::lag::Lag;
+use crate::members::Members;
+use crate::refused::{self, Refused};
 use crate::tail::LOST_REASONS;
 
 /// What the relay counts. The gauges are computed when scraped: see [`Lag`].
@@ -15,12 +17,15 @@ use crate::tail::LOST_REASONS;
 pub struct Metrics {
     pub lag: Lag,
     pub counts: Counts,
+    pub refused: Refused,
+    pub members: Members,
     pub published: IntCounterVec,
     pub publish_failures: IntCounterVec,
     pub token_lost: IntCounterVec,
     pub dead: IntCounter,
     pub purged: IntCounter,
     pub leader: IntGauge,
+    pub shards: IntGauge,
     pub batch_size: Histogram,
     pub publish_seconds: Histogram,
 }
@@ -33,6 +38,8 @@ impl Metrics {
         let metrics = Self {
             counts: Counts::new(lag.clone())?,
             lag,
+            refused: Refused::default(),
+            members: Members::default(),
             published: counters(
                 "relay_published_total",
                 "Events acknowledged by Kafka, by topic (the contract's name).",
@@ -59,6 +66,10 @@ impl Metrics {
             leader: IntGauge::new(
                 "relay_leader",
                 "1 while this relay leads its shard, 0 while it stands by.",
+            )?,
+            shards: IntGauge::new(
+                "relay_shards",
+                "Shards that the outbox is divided into: as many relays lead.",
             )?,
             batch_size: Histogram::with_opts(
                 HistogramOpts::new("relay_batch_size", "Events in one Kafka transaction.")
@@ -90,6 +101,8 @@ impl Metrics {
         }
         registry.register(Box::new(self.lag.clone()))?;
         registry.register(Box::new(self.counts.clone()))?;
+        registry.register(Box::new(refused::DeadLetters::of(self.refused.clone())?))?;
+        registry.register(Box::new(self.shards.clone()))?;
         for counters in [&self.published, &self.publish_failures, &self.token_lost] {
             registry.register(Box::new(counters.clone()))?;
         }

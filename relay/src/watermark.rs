@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::Relay;
 use crate::frontier::Frontier;
 use crate::group::{Committed, Group, GroupError};
+use crate::group_watch::GroupWatch;
 use crate::kafka::{KAFKA_RETRY, Watch, blocking, reader_config};
 use crate::lag::Advance;
 use crate::landing::Ends;
@@ -102,13 +103,10 @@ async fn in_office(relay: &Relay, state: &Dependency) -> Result<bool, Obstacle> 
     let applied_before = stored.as_ref().and_then(|stored| stored.applied_through);
     let applied_before = applied_before.map(ClusterTime::from);
     let mut losses = Losses::known(stored.map(|stored| stored.lost).unwrap_or_default());
+    let mut watch = GroupWatch::since(Timestamp::now());
     let mut rhythm = Rhythm::new(relay.config.transaction_interval());
-    let mut dead_letters = None;
     loop {
         let beat = rhythm.look();
-        if beat {
-            dead_letters = group.dead_letters().await?;
-        }
         if beat || frontier.is_awaited() {
             let Committed { ends, lost } = group.committed(frontier.places()).await?;
             if !losses.knows(&lost) {
@@ -117,10 +115,13 @@ async fn in_office(relay: &Relay, state: &Dependency) -> Result<bool, Obstacle> 
                 losses.add(&lost, frontier.applied().or(applied_before), through);
                 frontier.has_news();
             }
-            rhythm.heed(frontier.see(ends));
+            let moved = frontier.see(ends);
+            rhythm.heed(moved);
+            watch.see(moved, frontier.is_awaited(), Timestamp::now());
         }
-        if beat || frontier.take_news() {
-            write(relay, &frontier, dead_letters, losses.list()).await?;
+        let attendance = watch.count(relay.metrics.members.get(), Timestamp::now());
+        if frontier.take_news() || attendance || beat {
+            write(relay, &frontier, &watch, losses.list()).await?;
             state.up();
         }
         rhythm.wait(relay, frontier.is_awaited()).await;
@@ -159,9 +160,10 @@ async fn stored(relay: &Relay) -> Result<Option<Watermark>, Obstacle> {
 async fn write(
     relay: &Relay,
     frontier: &Frontier,
-    dead_letters: Option<i64>,
+    watch: &GroupWatch,
     lost: Vec<Loss>,
 ) -> Result<(), Obstacle> {
+    let dead_letters = relay.metrics.refused.dead_letters();
     let watermark = Watermark {
         shard: relay.shard.to_string(),
         at: Timestamp::now(),
@@ -169,9 +171,10 @@ async fn write(
         published_through: frontier.published().into(),
         applied_through: frontier.applied().map(bson::Timestamp::from),
         partitions: frontier.partitions(),
-        dead_letters,
+        dead_letters: dead_letters.and_then(|letters| i64::try_from(letters).ok()),
         obstacle: relay.in_the_way.get(),
         lost,
+        group: Some(watch.report()),
     };
     let older = doc! {
         field::SHARD: &watermark.shard,

@@ -48,7 +48,7 @@ pub struct Watermark {
     /// Every partition of the five topics, in the order of topic and partition.
     #[serde(default)]
     pub partitions: Vec<Partition>,
-    /// Records in the dead-letter topic.
+    /// Records in the dead-letter topic; [`COUNTED_LETTERS`] means so many or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letters: Option<i64>,
     /// What keeps the relay that leads this shard from publishing, while something does:
@@ -59,6 +59,29 @@ pub struct Watermark {
     /// newest losses, at most [`MOST_LOSSES`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<Loss>,
+    /// What this relay sees of the projector. `None` from an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupReport>,
+}
+
+/// A count of dead letters ends here: it means "so many or more".
+pub const COUNTED_LETTERS: i64 = 10_000;
+
+/// The projector's consumer group. All moments are by the relay's clock, and none is from
+/// before it began to lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupReport {
+    /// Instances of the projector that Kafka knows; `None` where it does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<u32>,
+    /// Since when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent_since: Option<Timestamp>,
+    /// Since when something that is published is not known to be applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind_since: Option<Timestamp>,
+    /// When the group's committed offsets last moved, or were first looked at.
+    pub moved_at: Timestamp,
 }
 
 /// The `published_through` of a shard that has never published: before all moments. (MongoDB
@@ -215,6 +238,12 @@ mod tests {
                 after: None,
                 through: ClusterTime { time: 1_700_000_000, increment: 5 },
             }],
+            group: Some(GroupReport {
+                members: Some(2),
+                absent_since: None,
+                behind_since: None,
+                moved_at: Timestamp::from_millis(1_700_000_000_000).unwrap(),
+            }),
         }
     }
 
@@ -228,6 +257,7 @@ mod tests {
             dead_letters: None,
             obstacle: None,
             lost: Vec::new(),
+            group: None,
             ..watermark()
         };
         for written in [known, unknown] {

@@ -189,6 +189,10 @@ impl ApiError {
     }
 }
 
+/// Why the service did not do what was asked, for the log's line of the request.
+#[derive(Debug, Clone)]
+pub struct WhyFailed(pub String);
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         if let Self::Internal(source) = &self {
@@ -197,6 +201,9 @@ impl IntoResponse for ApiError {
         let (status, _) = self.code();
         let mut response = (status, Json(self.envelope())).into_response();
         let challenge = self.challenge();
+        if status.is_server_error() {
+            response.extensions_mut().insert(WhyFailed(self.to_string()));
+        }
         if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

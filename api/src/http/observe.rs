@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::errors::WhyFailed;
 use crate::metrics::Metrics;
 
 /// One log line and one measurement per request, at the boundary.
@@ -31,14 +32,17 @@ pub async fn observe(
     let labels = [method_label(&method), &route, status.as_str()];
     metrics.requests.with_label_values(&labels).inc();
     metrics.request_seconds.with_label_values(&labels).observe(elapsed.as_secs_f64());
+    let why = response.extensions().get::<WhyFailed>();
     tracing::info!(
         %method,
         route,
         status = status.as_u16(),
-        milliseconds = elapsed.as_secs_f64() * 1e3,
+        // Whole microseconds.
+        milliseconds = (elapsed.as_secs_f64() * 1e6).round() / 1e3,
         request_id,
         traceparent,
         event_id = text(response.headers(), "x-event-id"),
+        reason = why.map(|why| why.0.as_str()),
         "request"
     );
     response

@@ -218,6 +218,7 @@ mod tests {
             dead_letters: None,
             obstacle: None,
             lost: Vec::new(),
+            group: None,
         };
         let expected = i32::try_from(partition_of("kafka", 3).unwrap()).unwrap();
         let place = Published::by(&watermark, "post", "kafka").unwrap();

@@ -1,181 +1,171 @@
 //! What was read, judged: where it stands, how late, and which hop holds it up.
 
-use std::collections::BTreeMap;
+mod projector;
+mod relay;
+mod topics;
 
 use shared::Timestamp;
 use shared::event::Domain;
-use shared::watermark::{Partition, Watermark};
+use shared::outbox;
+use shared::watermark::{COUNTED_LETTERS, Loss, Watermark};
 
 use super::reading::{
-    Answers, Hop, Outbox, Projector, Reading, Relay, RelayState, ShardReport, State, Timeliness,
-    Topic,
+    Answers, Hop, Lost, Outbox, Projector, Reading, Relay, RelayState, Rewound, State, Timeliness,
 };
-use crate::store::{COUNTED, Division, PACE_MILLIS, Pipeline, Waiting, earliest};
+use crate::store::{COUNTED, COUNTED_DOCUMENTS, Division, PACE_MILLIS, Pipeline};
 
 /// A hop with more lag than this is late: earlier than an alert, for somebody who looks.
 const LATE_SECONDS: f64 = 10.0;
 /// The relay reports every 10 s when nothing changes. After twice that it is silent.
 const SILENT_SECONDS: f64 = 20.0;
+/// A hop that has moved nothing for so long, although something waits, is stuck.
+const STUCK_SECONDS: f64 = 20.0;
+/// What passes within this time (a new leader, a rebalance) is not worth an alarm.
+const MOMENT_SECONDS: f64 = 3.0;
 
 impl Reading {
-    /// MongoDB gave no answer: nothing is known.
+    /// Nothing was read, and it is not known why.
     pub fn unknown(at: Timestamp) -> Self {
         Self {
             at,
             state: State::Unknown,
-            held_up_at: Some(Hop::Mongodb),
+            held_up_at: None,
             mongodb: Answers::Unknown,
             documents: None,
+            documents_capped: Vec::new(),
             outbox: None,
             relay: Relay::default(),
             topics: None,
             projector: Projector::default(),
             dead_letters: None,
+            dead_letters_are_capped: false,
+            rewound: None,
+            lost: Vec::new(),
+        }
+    }
+
+    /// MongoDB gave no answer. Nothing is known but that: and then all writes are refused.
+    pub fn without_mongodb(at: Timestamp) -> Self {
+        Self {
+            state: State::Stuck,
+            held_up_at: Some(Hop::Mongodb),
+            mongodb: Answers::Away,
+            ..Self::unknown(at)
         }
     }
 
     pub fn of(pipeline: Pipeline, at: Timestamp) -> Self {
-        let division = &pipeline.watermarks;
-        let relay = relay(division, pipeline.waiting, at);
-        let projector = projector(&pipeline, &relay, at);
-        let topics = topics(division);
-        let (state, held_up_at) = state(&relay, &projector, pipeline.pace.newest, at);
-        let reports = division.iter().filter_map(|(_, watermark)| watermark.as_ref());
-        let dead_letters = reports.filter_map(|watermark| watermark.dead_letters).max();
-        let waiting = pipeline.waiting.map(|waiting| waiting.events);
-        Self {
-            at,
-            state,
-            held_up_at,
+        let relay = relay::relay(&pipeline.watermarks, pipeline.waiting, at);
+        let projector = projector::projector(&pipeline, &relay, at);
+        let dead_letters = dead_letters(&pipeline.watermarks, &relay);
+        let mut reading = Self {
             mongodb: Answers::Ok,
-            outbox: Some(Outbox {
-                records: pipeline.records,
-                waiting,
-                waiting_is_capped: waiting.is_some_and(|events| events >= COUNTED),
-                events_per_second: pipeline.pace.events_per_second,
-                last_event_at: pipeline.pace.newest,
-                dead: pipeline.dead_events,
-            }),
-            relay,
-            topics,
-            projector,
+            topics: topics::topics(&pipeline.watermarks, is_current(&relay)),
             dead_letters,
-            documents: Some(pipeline.documents),
-        }
-    }
-}
-
-fn relay(division: &Division, waiting: Option<Waiting>, now: Timestamp) -> Relay {
-    let reported_at = earliest(division, |watermark| Some(watermark.at));
-    let lag_seconds = waiting.map(|waiting| lag(waiting.oldest, now));
-    let state = match (reported_at, lag_seconds) {
-        (None, _) => RelayState::Unknown,
-        (Some(at), _) if seconds(at, now) > SILENT_SECONDS => RelayState::Silent,
-        (Some(_), None) => RelayState::Unknown,
-        (Some(_), Some(lag)) if lag > LATE_SECONDS => RelayState::Late,
-        (Some(_), Some(_)) => RelayState::Ok,
-    };
-    let shards = division.iter().map(|(shard, watermark)| ShardReport {
-        shard: shard.clone(),
-        reported_at: watermark.as_ref().map(|watermark| watermark.at),
-        proven_at: watermark.as_ref().and_then(|watermark| watermark.proven_at),
-    });
-    Relay { state, reported_at, lag_seconds, shards: shards.collect() }
-}
-
-/// All that is known of the projector is what the relay reports: of a silent one, nothing.
-fn projector(pipeline: &Pipeline, relay: &Relay, now: Timestamp) -> Projector {
-    let applied = earliest(&pipeline.watermarks, |watermark| watermark.applied_through);
-    let (Some(applied), Some(relay_lag)) = (applied, relay.lag_seconds) else {
-        return Projector::default();
-    };
-    if relay.state == RelayState::Silent {
-        return Projector::default();
-    }
-    let own_lag = match pipeline.oldest_unapplied {
-        Some(oldest) => seconds(oldest, now),
-        None if is_all_applied(&pipeline.watermarks) => relay_lag,
-        // The events have left the outbox: it is as late as the time that it stands at.
-        None => Timestamp::from_millis(i64::from(applied.time) * 1000)
-            .map_or(relay_lag, |moment| seconds(moment, now)),
-    };
-    let lag_seconds = own_lag.max(relay_lag);
-    let own_lag_seconds = lag_seconds - relay_lag;
-    let late = own_lag_seconds > LATE_SECONDS;
-    Projector {
-        state: if late { Timeliness::Late } else { Timeliness::Ok },
-        lag_seconds: Some(lag_seconds),
-        own_lag_seconds: Some(own_lag_seconds),
-    }
-}
-
-fn is_all_applied(division: &Division) -> bool {
-    let mut reports = division.iter().filter_map(|(_, watermark)| watermark.as_ref());
-    reports.all(|watermark| watermark.applied_through >= Some(watermark.published_through))
-}
-
-/// The first hop, in the order of the flow, that is not in time.
-fn state(
-    relay: &Relay,
-    projector: &Projector,
-    newest: Option<Timestamp>,
-    now: Timestamp,
-) -> (State, Option<Hop>) {
-    match (relay.state, projector.state) {
-        (RelayState::Unknown, _) => (State::Unknown, Some(Hop::Relay)),
-        (RelayState::Silent, _) => (State::Stuck, Some(Hop::Relay)),
-        (RelayState::Late, _) => (State::Late, Some(Hop::Relay)),
-        (RelayState::Ok, Timeliness::Unknown) => (State::Unknown, Some(Hop::Projector)),
-        (RelayState::Ok, Timeliness::Late) => (State::Late, Some(Hop::Projector)),
-        (RelayState::Ok, Timeliness::Ok) => {
-            let moves = newest.is_some_and(|at| now.millis() - at.millis() < PACE_MILLIS);
-            (if moves { State::Flowing } else { State::Idle }, None)
-        }
-    }
-}
-
-/// The five topics; each shard speaks of all partitions, and the furthest is the newest.
-fn topics(division: &Division) -> Option<Vec<Topic>> {
-    let reports: Vec<&Watermark> =
-        division.iter().filter_map(|(_, watermark)| watermark.as_ref()).collect();
-    if reports.is_empty() {
-        return None;
-    }
-    let mut partitions: BTreeMap<(Domain, i32), Partition> = BTreeMap::new();
-    for partition in reports.into_iter().flat_map(|watermark| &watermark.partitions) {
-        // The name on the cluster has a prefix, and none of the five ends like another.
-        let ends = |domain: &Domain| partition.topic.ends_with(domain.topic());
-        let Some(domain) = Domain::ALL.into_iter().find(ends) else {
-            continue;
+            dead_letters_are_capped: dead_letters.is_some_and(|letters| letters >= COUNTED_LETTERS),
+            lost: lost(&pipeline.watermarks),
+            outbox: Some(outbox(&pipeline)),
+            rewound: pipeline
+                .rewound
+                .map(|rewound| Rewound { noticed_at: rewound.noticed_at, reason: rewound.reason }),
+            relay,
+            projector,
+            ..Self::unknown(at)
         };
-        let known = partitions.entry((domain, partition.partition)).or_insert(partition.clone());
-        known.end = known.end.max(partition.end);
-        known.applied = known.applied.max(partition.applied);
+        if let Some(counts) = pipeline.counts {
+            let capped = |name: &&str| counts.get(name).is_some_and(|it| *it >= COUNTED_DOCUMENTS);
+            let names = Domain::ALL.map(Domain::collection);
+            reading.documents_capped = names.into_iter().filter(capped).collect();
+            let of_domains = counts.into_iter().filter(|(name, _)| names.contains(name));
+            reading.documents = Some(of_domains.collect());
+        }
+        let moves = pipeline.pace.newest.is_some_and(|it| at.millis() - it.millis() < PACE_MILLIS);
+        (reading.state, reading.held_up_at) = reading.judge(moves);
+        reading
     }
-    // The projector begins at the beginning: where its group has ever committed anything, a
-    // partition without an offset is one that it has not come to.
-    let group_is_known = partitions.values().any(|partition| partition.applied.is_some());
-    let applied = |partition: &Partition| {
-        let known = group_is_known || partition.end == 0;
-        let applied = partition.applied.or(known.then_some(0));
-        // Behind the last event lies the marker of its transaction, which counts for nothing.
-        applied.map(|offset| offset.min(partition.end))
-    };
-    let topic = |domain: Domain| {
-        let ours: Vec<&Partition> =
-            partitions.iter().filter(|(at, _)| at.0 == domain).map(|(_, found)| found).collect();
-        let known = !ours.is_empty();
-        let end: Option<i64> = known.then(|| ours.iter().map(|partition| partition.end).sum());
-        let applied: Option<i64> =
-            known.then(|| ours.iter().map(|partition| applied(partition)).sum()).flatten();
-        let to_go = end.zip(applied).map(|(end, applied)| end - applied);
-        Topic { topic: domain.topic(), end, applied, to_go }
-    };
-    Some(Domain::ALL.into_iter().map(topic).collect())
+
+    /// The worst that is known. Of hops, the first in the order of the flow.
+    fn judge(&self, moves: bool) -> (State, Option<Hop>) {
+        let (state, hop) = self.hops();
+        let is_damaged = self.rewound.is_some() || !self.lost.is_empty();
+        let refused = self.outbox.as_ref().and_then(|outbox| outbox.dead).unwrap_or(0) > 0
+            || self.dead_letters.unwrap_or(0) > 0;
+        match state {
+            State::Stuck => (state, hop),
+            _ if is_damaged => (State::Damaged, None),
+            State::Flowing if refused => (State::Refused, None),
+            State::Flowing if !moves => (State::Idle, None),
+            _ => (state, hop),
+        }
+    }
+
+    fn hops(&self) -> (State, Option<Hop>) {
+        let at_relay = match self.relay.state {
+            RelayState::Ok => None,
+            RelayState::Late => Some((State::Late, Hop::Relay)),
+            RelayState::Silent => Some((State::Stuck, Hop::Relay)),
+            RelayState::Unknown => Some((State::Unknown, Hop::Relay)),
+            RelayState::Blocked => Some((State::Stuck, self.blocked_at())),
+        };
+        let at_projector = match self.projector.state {
+            Timeliness::Ok => None,
+            Timeliness::Late => Some((State::Late, Hop::Projector)),
+            Timeliness::Stuck | Timeliness::Absent => Some((State::Stuck, Hop::Projector)),
+            Timeliness::Unknown => Some((State::Unknown, Hop::Projector)),
+        };
+        match at_relay.or(at_projector) {
+            Some((state, hop)) => (state, Some(hop)),
+            None => (State::Flowing, None),
+        }
+    }
+
+    fn blocked_at(&self) -> Hop {
+        match self.relay.obstacle.as_ref().map(|obstacle| obstacle.server.as_str()) {
+            Some("kafka") => Hop::Kafka,
+            Some("mongodb") => Hop::Mongodb,
+            _ => Hop::Relay,
+        }
+    }
 }
 
-fn lag(oldest: Option<Timestamp>, now: Timestamp) -> f64 {
-    oldest.map_or(0.0, |oldest| seconds(oldest, now))
+fn outbox(pipeline: &Pipeline) -> Outbox {
+    let of = |name| pipeline.counts.as_ref().and_then(|counts| counts.get(name)).copied();
+    let (records, waiting) = (of(outbox::COLLECTION), pipeline.waiting.map(|it| it.events));
+    Outbox {
+        records,
+        records_are_capped: records.is_some_and(|records| records >= COUNTED_DOCUMENTS),
+        waiting,
+        waiting_is_capped: waiting.is_some_and(|events| events >= COUNTED),
+        events_per_second: pipeline.pace.events_per_second,
+        last_event_at: pipeline.pace.newest,
+        dead: of(outbox::DEAD_COLLECTION),
+    }
+}
+
+/// Whether what the relay reports of Kafka and of the projector is of now.
+fn is_current(relay: &Relay) -> bool {
+    matches!(relay.state, RelayState::Ok | RelayState::Late)
+}
+
+fn reports(division: &Division) -> impl Iterator<Item = &Watermark> {
+    division.iter().filter_map(|(_, watermark)| watermark.as_ref())
+}
+
+fn dead_letters(division: &Division, relay: &Relay) -> Option<i64> {
+    let letters = reports(division).filter_map(|watermark| watermark.dead_letters).max();
+    letters.filter(|_| is_current(relay))
+}
+
+/// Records that are gone stay gone, whoever reports them.
+fn lost(division: &Division) -> Vec<Lost> {
+    let losses = reports(division).flat_map(|watermark| &watermark.lost);
+    let lost = |loss: &Loss| Lost {
+        topic: loss.topic.clone(),
+        partition: loss.partition,
+        from_offset: loss.from_offset,
+        to_offset: loss.to_offset,
+    };
+    losses.map(lost).collect()
 }
 
 /// Clocks of two machines may disagree: a moment that lies in our future counts as now.

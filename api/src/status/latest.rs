@@ -83,8 +83,8 @@ async fn read(store: &Store, before: Option<Answers>) -> Reading {
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
     };
-    if before != Some(Answers::Unknown) {
-        tracing::warn!(problem, "the pipeline's status is unknown");
+    if before != Some(Answers::Away) {
+        tracing::warn!(problem, "MongoDB does not answer: the pipeline's status is unknown");
     }
-    Reading::unknown(Timestamp::now())
+    Reading::without_mongodb(Timestamp::now())
 }

@@ -15,15 +15,23 @@ pub struct Reading {
     /// The first hop that is late, stuck or unknown.
     pub held_up_at: Option<Hop>,
     pub mongodb: Answers,
-    /// Documents by collection, the soft-deleted ones included.
+    /// Documents by collection, the soft-deleted ones included. Counted up to 100,000.
     pub documents: Option<BTreeMap<&'static str, u64>>,
+    /// Collections that hold so many, or more.
+    pub documents_capped: Vec<&'static str>,
     pub outbox: Option<Outbox>,
     pub relay: Relay,
     /// The five topics; null where no relay has reported.
     pub topics: Option<Vec<Topic>>,
     pub projector: Projector,
-    /// Records in the dead-letter topic.
+    /// Records in the dead-letter topic. Counted up to 10,000.
     pub dead_letters: Option<i64>,
+    /// Whether there are so many, or more.
+    pub dead_letters_are_capped: bool,
+    /// Set while MongoDB lacks what Kafka holds, because it was put back to an earlier state.
+    pub rewound: Option<Rewound>,
+    /// Records that were deleted from Kafka before the projector had read them.
+    pub lost: Vec<Lost>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -34,10 +42,14 @@ pub enum State {
     Flowing,
     /// Nothing was; all hops have kept up.
     Idle,
+    /// All hops keep up, and some events were refused: see `dead_letters` and `outbox.dead`.
+    Refused,
     /// A hop is more than 10 seconds behind.
     Late,
-    /// The relay has not reported for 20 seconds.
+    /// A hop does not run, or a server is away, or nothing has moved for 20 seconds.
     Stuck,
+    /// Rows are wrong or missing until an operator repairs them: see `rewound` and `lost`.
+    Damaged,
     Unknown,
 }
 
@@ -46,6 +58,7 @@ pub enum State {
 pub enum Hop {
     Mongodb,
     Relay,
+    Kafka,
     Projector,
 }
 
@@ -54,13 +67,18 @@ pub enum Hop {
 #[serde(rename_all = "snake_case")]
 pub enum Answers {
     Ok,
+    /// No answer within 2 seconds, or an error: writes are refused.
+    Away,
+    /// The api failed to read.
     Unknown,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Outbox {
-    /// Records that it holds; published ones stay for a while.
-    pub records: u64,
+    /// Records that it holds; published ones stay for a while. Counted up to 100,000.
+    pub records: Option<u64>,
+    /// Whether there are so many, or more.
+    pub records_are_capped: bool,
     /// Events since the moment up to which the relay has proved that all are in Kafka. Some
     /// of them may be there, too. Counted up to 10,000.
     pub waiting: Option<u64>,
@@ -69,8 +87,8 @@ pub struct Outbox {
     /// Over the last 10 seconds.
     pub events_per_second: f64,
     pub last_event_at: Option<Timestamp>,
-    /// Events that Kafka will never take.
-    pub dead: u64,
+    /// Events that Kafka will never take. Counted up to 100,000.
+    pub dead: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -81,7 +99,33 @@ pub struct Relay {
     pub reported_at: Option<Timestamp>,
     /// Age of the oldest event that waits; 0 where none does.
     pub lag_seconds: Option<f64>,
+    /// What keeps it from publishing, by its own word.
+    pub obstacle: Option<Obstacle>,
     pub shards: Vec<ShardReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Obstacle {
+    /// `kafka`.
+    pub server: String,
+    pub reason: String,
+    pub since: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Rewound {
+    pub noticed_at: Timestamp,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Lost {
+    /// As it is called on the cluster.
+    pub topic: String,
+    pub partition: i32,
+    pub from_offset: i64,
+    /// The first offset behind it.
+    pub to_offset: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -90,6 +134,8 @@ pub enum RelayState {
     Ok,
     /// More than 10 seconds behind.
     Late,
+    /// It runs, and `obstacle` keeps it from publishing.
+    Blocked,
     /// It has not reported for 20 seconds.
     Silent,
     Unknown,
@@ -126,6 +172,8 @@ pub struct Projector {
     pub lag_seconds: Option<f64>,
     /// What of it is not the relay's.
     pub own_lag_seconds: Option<f64>,
+    /// Instances that its consumer group knows.
+    pub instances: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -134,6 +182,10 @@ pub enum Timeliness {
     Ok,
     /// More than 10 seconds behind what the relay has published.
     Late,
+    /// It has applied nothing for 20 seconds, and something waits for it.
+    Stuck,
+    /// Its consumer group has no member: none runs.
+    Absent,
     Unknown,
 }
 
@@ -143,6 +195,7 @@ impl Default for Relay {
             state: RelayState::Unknown,
             reported_at: None,
             lag_seconds: None,
+            obstacle: None,
             shards: Vec::new(),
         }
     }
@@ -150,6 +203,11 @@ impl Default for Relay {
 
 impl Default for Projector {
     fn default() -> Self {
-        Self { state: Timeliness::Unknown, lag_seconds: None, own_lag_seconds: None }
+        Self {
+            state: Timeliness::Unknown,
+            lag_seconds: None,
+            own_lag_seconds: None,
+            instances: None,
+        }
     }
 }

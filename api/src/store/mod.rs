@@ -2,6 +2,7 @@
 //! [`Store::commit`], and what goes through it carries its events.
 
 mod commit;
+mod counts;
 mod credentials;
 mod doubt;
 mod error;
@@ -34,6 +35,7 @@ use shared::watermark;
 
 use crate::metrics::Metrics;
 
+use counts::Counting;
 use group::Committing;
 use look_up::LookUp;
 use reads::Reads;
@@ -42,6 +44,7 @@ use undecodable::Undecodable;
 use watermarks::Watermarking;
 
 pub use commit::Attempt;
+pub use counts::COUNTED_DOCUMENTS;
 pub use credentials::Credentials;
 pub use doubt::Doubt;
 pub use error::{CommitError, Constraint};
@@ -73,6 +76,7 @@ pub struct Store {
     committing: Committing,
     look_ups: [LookUp; Domain::ALL.len()],
     watermarking: Watermarking,
+    counting: Counting,
     timeout: Duration,
     reads: Reads,
     undecodable: Undecodable,
@@ -119,6 +123,7 @@ impl Store {
             undecodable: Undecodable::new(metrics.undecodable_documents.clone()),
             look_ups,
             watermarking: Watermarking::new(database.collection(watermark::COLLECTION)),
+            counting: Counting::new(database.clone()),
             committing: Committing::start(transactions, groups, timeout, metrics.clone()),
             client,
             database,

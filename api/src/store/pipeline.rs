@@ -1,19 +1,16 @@
 //! What MongoDB knows of the whole pipeline: counts, and what the relay reports.
 //!
-//! Counts of collections are the server's own, so they cost nothing; what is counted one
-//! by one is bounded, and walks the index of the outbox's ids, which are in the order of
-//! time (UUID v7).
+//! Whatever is counted is bounded. What concerns the outbox walks the index of its ids,
+//! which are in the order of time (UUID v7).
 
 use std::collections::BTreeMap;
 
-use futures::future::try_join_all;
 use futures::{TryStreamExt, try_join};
 use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, Timestamp as ClusterTime, doc};
 use mongodb::error::Result;
 use shared::Timestamp;
-use shared::event::Domain;
 use shared::outbox::{self, binary, field};
-use shared::watermark::Watermark;
+use shared::watermark::{Rewound, Watermark};
 use uuid::Uuid;
 
 use super::{Division, Store};
@@ -30,11 +27,9 @@ pub const PACE_MILLIS: i64 = 10_000;
 /// As it was at one moment, or nearly: it is no transaction.
 #[derive(Debug)]
 pub struct Pipeline {
-    /// By collection.
-    pub documents: BTreeMap<&'static str, u64>,
-    /// Records in the outbox, published or not.
-    pub records: u64,
-    pub dead_events: u64,
+    /// What each collection holds, the outbox's two included; `None` where counting takes
+    /// too long. [`COUNTED_DOCUMENTS`](super::COUNTED_DOCUMENTS) means: or more.
+    pub counts: Option<BTreeMap<&'static str, u64>>,
     pub pace: Pace,
     /// `None` where the relay has proved nothing.
     pub waiting: Option<Waiting>,
@@ -42,6 +37,7 @@ pub struct Pipeline {
     /// there is none, or it is not known, or it has left the outbox.
     pub oldest_unapplied: Option<Timestamp>,
     pub watermarks: Division,
+    pub rewound: Option<Rewound>,
 }
 
 /// How fast events come.
@@ -66,33 +62,18 @@ impl Store {
     /// # Errors
     /// Where MongoDB is away.
     pub async fn pipeline(&self, now: Timestamp) -> Result<Pipeline> {
-        let watermarks = self.watermarking.read().await?.division();
+        let watermarks = self.watermarking.read().await?;
+        let rewound = watermarks.rewound().cloned();
+        let watermarks = watermarks.division();
         let proven = earliest(&watermarks, |watermark| watermark.proven_at);
         let unapplied = first_unapplied(&watermarks);
-        let documents = try_join_all(Domain::ALL.map(|domain| self.size(domain.collection())));
-        let (documents, records, dead_events, pace, waiting, oldest_unapplied) = try_join!(
-            documents,
-            self.size(outbox::COLLECTION),
-            self.size(outbox::DEAD_COLLECTION),
+        let (counts, pace, waiting, oldest_unapplied) = try_join!(
+            self.counting.counts(),
             self.pace(now),
             self.waiting_since(proven),
             self.first_inserted_after(unapplied),
         )?;
-        let names = Domain::ALL.map(Domain::collection);
-        Ok(Pipeline {
-            documents: names.into_iter().zip(documents).collect(),
-            records,
-            dead_events,
-            pace,
-            waiting,
-            oldest_unapplied,
-            watermarks,
-        })
-    }
-
-    /// The server's own count: free, and exact but after a crash of mongod.
-    async fn size(&self, collection: &str) -> Result<u64> {
-        self.typed::<RawDocumentBuf>(collection).estimated_document_count().await
+        Ok(Pipeline { counts, pace, waiting, oldest_unapplied, watermarks, rewound })
     }
 
     async fn pace(&self, now: Timestamp) -> Result<Pace> {

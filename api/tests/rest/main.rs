@@ -53,6 +53,7 @@ mod refusals;
 mod smallest;
 mod states;
 mod status;
+mod status_counts;
 mod suppliers;
 mod surface;
 mod timeline;

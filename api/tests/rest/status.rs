@@ -7,7 +7,7 @@ use mongodb::bson::{Timestamp as ClusterTime, doc};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::Timestamp;
-use shared::watermark::{self, Partition, Watermark};
+use shared::watermark::{self, GroupReport, Loss, Obstacle, Partition, Watermark};
 
 use crate::call::{Answer, keys};
 use crate::database::Database;
@@ -34,9 +34,15 @@ fn report() -> Watermark {
         published_through: through,
         applied_through: Some(through),
         partitions: vec![partition("user", 0, 7, 5), partition("user", 1, 4, 4)],
-        dead_letters: Some(3),
+        dead_letters: Some(0),
         obstacle: None,
         lost: Vec::new(),
+        group: Some(GroupReport {
+            members: Some(1),
+            absent_since: None,
+            behind_since: None,
+            moved_at: Timestamp::now(),
+        }),
     }
 }
 
@@ -83,8 +89,9 @@ async fn it_says_what_mongodb_holds() {
         assert_eq!(status.pointer(unknown), Some(&Value::Null), "{unknown}: {status:#}");
     }
 
-    api.database.reported(&report()).await;
-    let status = api.server.status_where("it flows", |status| status["state"] == "flowing").await;
+    api.database.reported(&Watermark { dead_letters: Some(3), ..report() }).await;
+    let refused = |status: &Value| status["state"] == "refused";
+    let status = api.server.status_where("some were refused", refused).await;
     let user_topic = json!({ "topic": "user", "end": 11, "applied": 9, "to_go": 2 });
     assert_eq!(status["topics"][0], user_topic);
     assert_eq!(status["topics"][1]["end"], Value::Null, "of others nothing was reported");
@@ -95,6 +102,59 @@ async fn it_says_what_mongodb_holds() {
     );
     let lag = &status["projector"]["lag_seconds"];
     assert_eq!((&status["projector"]["state"], lag), (&json!("ok"), &json!(0.0)));
+
+    api.database.collection("outbox_dead").delete_many(doc! {}).await.unwrap();
+    api.database.reported(&report()).await;
+    api.server.status_where("it flows", |status| status["state"] == "flowing").await;
+}
+
+/// Each of them red, and each with what an operator needs to know.
+#[tokio::test]
+async fn what_stands_still_and_what_is_damaged_is_said() {
+    let api = Api::start().await;
+    let since = Timestamp::from_millis(report().at.millis() - 60_000).unwrap();
+    let is = |state: &'static str, hop: &'static str| {
+        move |status: &Value| status["state"] == state && status["held_up_at"] == hop
+    };
+
+    let mut absent = report();
+    absent.group = absent.group.map(|group| GroupReport {
+        members: Some(0),
+        absent_since: Some(since),
+        ..group
+    });
+    api.database.reported(&absent).await;
+    let status = api.server.status_where("no projector runs", is("stuck", "projector")).await;
+    assert_eq!(status["projector"]["state"], "absent");
+
+    let reason = "no broker answers".to_owned();
+    let obstacle = Obstacle { server: "kafka".to_owned(), reason, since };
+    api.database.reported(&Watermark { obstacle: Some(obstacle), ..report() }).await;
+    let status = api.server.status_where("Kafka is away", is("stuck", "kafka")).await;
+    assert_eq!(status["relay"]["obstacle"]["reason"], "no broker answers");
+    assert_eq!(status["dead_letters"], Value::Null, "that is not known now");
+
+    let lost = vec![Loss {
+        topic: "shop.post".to_owned(),
+        partition: 2,
+        from_offset: 5,
+        to_offset: 25,
+        after: None,
+        through: report().published_through,
+    }];
+    api.database.reported(&Watermark { lost, ..report() }).await;
+    let damaged = |status: &Value| status["state"] == "damaged";
+    let status = api.server.status_where("records are lost", damaged).await;
+    assert_eq!(status["lost"][0]["to_offset"], 25);
+
+    api.database.reported(&report()).await;
+    api.server.status_where("it is idle", |status| status["state"] == "idle").await;
+    let noticed_at = mongodb::bson::DateTime::now();
+    let rewound =
+        doc! { "_id": watermark::REWOUND, "noticed_at": noticed_at, "reason": "older than Kafka" };
+    api.database.collection(watermark::COLLECTION).insert_one(rewound).await.unwrap();
+    let status = api.server.status_where("MongoDB went back", damaged).await;
+    assert_eq!(status["rewound"]["reason"], "older than Kafka");
 }
 
 /// The events that came since the last proof wait, and the oldest of them is the lag.
@@ -158,7 +218,7 @@ async fn a_damaged_watermark_is_none() {
 }
 
 #[tokio::test]
-async fn mongodb_away_is_unknown_and_never_a_hang() {
+async fn mongodb_away_is_said_and_never_a_hang() {
     let database = Database::fresh().await;
     let proxy = Proxy::start().await;
     let server = Server::start(&proxy.url(), &database.name).await;
@@ -168,14 +228,11 @@ async fn mongodb_away_is_unknown_and_never_a_hang() {
 
     for away in [Proxy::stall, Proxy::cut] {
         away(&proxy);
-        server.status_where("it notices", |status| status["mongodb"] == "unknown").await;
+        server.status_where("it notices", |status| status["mongodb"] == "away").await;
         let asked = Instant::now();
         let status = server.status().await;
         assert!(asked.elapsed() < AT_MOST, "{:?}", asked.elapsed());
-        assert_eq!(
-            (&status["state"], &status["held_up_at"]),
-            (&json!("unknown"), &json!("mongodb"))
-        );
+        assert_eq!((&status["state"], &status["held_up_at"]), (&json!("stuck"), &json!("mongodb")));
         for unknown in ["documents", "outbox", "topics", "dead_letters"] {
             assert_eq!(status[unknown], Value::Null, "{status:#}");
         }
@@ -213,12 +270,16 @@ async fn it_needs_no_identity_and_tells_no_data() {
     let known = [
         "at",
         "dead_letters",
+        "dead_letters_are_capped",
         "documents",
+        "documents_capped",
         "held_up_at",
+        "lost",
         "mongodb",
         "outbox",
         "projector",
         "relay",
+        "rewound",
         "state",
         "topics",
     ];
@@ -265,7 +326,7 @@ async fn the_page_is_small_and_asks_nobody_else() {
             bytes += text.len();
         }
     }
-    assert!(bytes < 30 * 1024, "{bytes} bytes");
+    assert!(bytes < 32 * 1024, "{bytes} bytes");
     api.call(Method::POST, "/status").await.refused(405, "VALIDATION_ERROR");
 }
 
@@ -286,7 +347,11 @@ async fn page_script_and_style_fit_together() {
         assert!(ids.contains(&id), "{id} is not in the page");
     }
     let style = api.get("/status/page.css").await.text;
-    for state in ["flowing", "idle", "late", "stuck", "silent", "unknown", "ok"] {
+    let states = [
+        "flowing", "idle", "refused", "late", "stuck", "damaged", "unknown", "ok", "away",
+        "blocked", "silent", "absent",
+    ];
+    for state in states {
         assert!(style.contains(&format!("[data-state={state}]")), "{state} has no sign");
     }
 }

@@ -68,6 +68,7 @@ impl Api {
             dead_letters: Some(0),
             obstacle: None,
             lost,
+            group: None,
         };
         let watermarks = self.database.collection(watermark::COLLECTION);
         let replacing = watermarks.replace_one(doc! { "_id": shard }, watermark.to_bson().unwrap());

@@ -1,6 +1,7 @@
 use reqwest::StatusCode;
 use serde::Serialize;
 
+use super::first_line;
 use crate::servers::PATIENCE;
 
 /// What the relay's metrics say.
@@ -22,17 +23,21 @@ pub async fn ready(base: &str) -> Result<(), String> {
         return Ok(());
     }
     let report: serde_json::Value = response.json().await.unwrap_or_default();
-    let waits_for: Vec<&str> = report["dependencies"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(_, dependency)| dependency["state"] != "up")
-        .map(|(name, _)| name.as_str())
-        .collect();
-    Err(match waits_for.as_slice() {
-        [] => format!("answers {status}"),
-        names => format!("not ready: waits for {}", names.join(", ")),
-    })
+    Err(why_not_ready(&report).unwrap_or_else(|| format!("answers {status}")))
+}
+
+/// By `/ready`: the dependencies that are not up, each with its reason.
+fn why_not_ready(report: &serde_json::Value) -> Option<String> {
+    if report["draining"] == true {
+        return Some("not ready: it is stopping".to_owned());
+    }
+    let away = report["dependencies"].as_object()?.iter().filter(|(_, it)| it["state"] != "up");
+    let named = away.map(|(name, dependency)| match dependency["reason"].as_str() {
+        Some(reason) => format!("{name} ({})", first_line(&reason)),
+        None => format!("{name} (not reached yet)"),
+    });
+    let named: Vec<String> = named.collect();
+    (!named.is_empty()).then(|| format!("not ready: waits for {}", named.join(", ")))
 }
 
 /// # Errors
@@ -71,6 +76,21 @@ fn metric(text: &str, name: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_process_waits_for_is_named_with_the_reason() {
+        let report = serde_json::json!({ "draining": false, "dependencies": {
+            "kafka": { "state": "down", "reason": "all brokers are down\nand more" },
+            "mongodb": { "state": "up" },
+            "mysql": { "state": "waiting" },
+        } });
+        let why = why_not_ready(&report).unwrap();
+        assert_eq!(
+            why,
+            "not ready: waits for kafka (all brokers are down), mysql (not reached yet)"
+        );
+        assert_eq!(why_not_ready(&serde_json::json!({ "dependencies": {} })), None);
+    }
 
     #[test]
     fn a_metric_is_found_by_its_whole_name_and_summed_over_its_labels() {

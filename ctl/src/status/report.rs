@@ -11,10 +11,14 @@ use crate::table::{Table, grouped};
 /// Everything on one screen. What is absent could not be asked.
 #[derive(Debug, Serialize)]
 pub struct Status {
+    /// Every server answers, and every process is ready.
     pub healthy: bool,
+    /// All that is known to be wrong, a sentence each.
+    pub problems: Vec<String>,
     pub domains: Vec<DomainStatus>,
     pub relay: Option<RelayStatus>,
     pub dead_letters: Option<Records>,
+    pub dead_events: Option<u64>,
     pub servers: Vec<ServerStatus>,
 }
 
@@ -39,6 +43,12 @@ const UNKNOWN: &str = "-";
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_problems(f)?;
+        for server in &self.servers {
+            let state = server.problem.as_deref().unwrap_or("ok");
+            writeln!(f, "{:<10} {:<32} {state}", server.name, server.address)?;
+        }
+        writeln!(f)?;
         let mut table = Table::new([
             "domain",
             "documents",
@@ -46,6 +56,7 @@ impl fmt::Display for Status {
             "outbox",
             "events in Kafka",
             "consumer lag",
+            "due in MySQL",
             "rows in MySQL",
         ]);
         for domain in &self.domains {
@@ -60,16 +71,33 @@ impl fmt::Display for Status {
             unless_unknown(pending, |events| format!("{events} events"))
         )?;
         let dead = unless_unknown(self.dead_letters, |records| records.to_string());
-        writeln!(f, "dead letters     {dead}\n")?;
-        for server in &self.servers {
-            let state = server.problem.as_deref().unwrap_or("ok");
-            writeln!(f, "{:<10} {:<32} {state}", server.name, server.address)?;
-        }
-        Ok(())
+        writeln!(f, "dead letters     {dead}")?;
+        writeln!(f, "dead events      {}", unless_unknown(self.dead_events, grouped))
+    }
+}
+
+impl ServerStatus {
+    /// What is wrong with it, if anything is.
+    pub fn sentence(&self) -> Option<String> {
+        Some(format!("{}: {}", self.name, self.problem.as_ref()?))
     }
 }
 
 impl Status {
+    /// What an operator must know, before all figures.
+    fn write_problems(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.problems.len() {
+            0 => writeln!(f, "no problem is known\n"),
+            count => {
+                writeln!(f, "{count} problem{}", if count == 1 { "" } else { "s" })?;
+                for problem in &self.problems {
+                    writeln!(f, "  {problem}")?;
+                }
+                writeln!(f)
+            }
+        }
+    }
+
     fn relay_lag(&self) -> String {
         match &self.relay {
             None => UNKNOWN.to_owned(),
@@ -80,7 +108,7 @@ impl Status {
 }
 
 impl DomainStatus {
-    fn cells(&self) -> [String; 7] {
+    fn cells(&self) -> [String; 8] {
         let documents = self.documents.as_ref();
         let topic = self.topic.as_ref();
         [
@@ -90,6 +118,7 @@ impl DomainStatus {
             unless_unknown(self.outbox, grouped),
             unless_unknown(topic.map(|it| it.events), |it| it.to_string()),
             unless_unknown(topic.map(|it| it.consumer_lag), |it| it.to_string()),
+            unless_unknown(documents.map(|it| it.due), grouped),
             unless_unknown(self.rows, grouped),
         ]
     }

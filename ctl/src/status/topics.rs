@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use projector::dead_letter;
 use rdkafka::error::KafkaResult;
@@ -22,12 +23,15 @@ pub struct Topics {
     pub dead_letters: Option<Records>,
 }
 
+/// For all topics together.
+const READING: Duration = Duration::from_secs(2);
+
 /// Blocks for some seconds.
 ///
 /// # Errors
 /// Where the brokers do not answer.
 pub fn read(settings: &KafkaSettings, group: &str) -> KafkaResult<Topics> {
-    let offsets = Offsets::open(settings, group)?;
+    let offsets = Offsets::open(settings, group)?.reading_for(READING);
     let mut domains = BTreeMap::new();
     for domain in Domain::ALL {
         let topic = settings.topic(domain.topic());

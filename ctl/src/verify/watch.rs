@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus::{Gauge, IntCounter, IntGaugeVec, Opts, Registry};
 use shared::Timestamp;
-use shared::process::{Health, Shutdown, serve_ops};
+use shared::process::{Health, Shutdown, registry, serve_ops};
 
 use super::VerifyError;
 use super::report::{Report, TableReport};
@@ -72,7 +72,8 @@ pub async fn run(
     every: Duration,
     address: SocketAddr,
 ) -> Result<ExitCode, VerifyError> {
-    let (registry, health) = (Registry::new(), Health::default());
+    let health = Health::default();
+    let registry = registry(&health)?;
     let metrics = Metrics::register(&registry)?;
     let comparing = async {
         let servers = health.dependency("mongodb_and_mysql");

@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -55,12 +57,12 @@ async fn counts_documents_events_and_rows() {
 
     let status = stack.outboxctl(&["status", "--json"]).await.json();
     let users = domain(&status, "user");
-    assert_eq!(users["documents"], json!({"total": 2, "live": 1}), "{status:#}");
+    assert_eq!(users["documents"], json!({"total": 2, "live": 1, "due": 2}), "{status:#}");
     assert_eq!((&users["outbox"], &users["rows"]), (&json!(2), &json!(2)), "{status:#}");
     let nine = json!({"records": 9, "exact": true});
     assert_eq!(users["topic"], json!({"events": nine, "consumer_lag": nine}), "{status:#}");
     let products = domain(&status, "product");
-    assert_eq!(products["documents"], json!({"total": 1, "live": 1}));
+    assert_eq!(products["documents"], json!({"total": 1, "live": 1, "due": 1}));
     assert_eq!((&products["topic"], &products["rows"]), (&Value::Null, &json!(0)));
 
     // Partition 0: 2 records and a marker, three times, so the sixth record is at 7.
@@ -89,7 +91,9 @@ async fn what_is_away_is_named_and_fails_only_a_check() {
         let child = stack.start(arguments, &away);
         async { Run::from(child.wait_with_output().await.unwrap()) }
     };
+    let begun = Instant::now();
     let json = run(&["status", "--json"]).await;
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     let status = json.json();
     assert_eq!((json.code, &status["healthy"]), (Some(0), &json!(false)));
     for server in status["servers"].as_array().unwrap() {
@@ -99,10 +103,46 @@ async fn what_is_away_is_named_and_fails_only_a_check() {
 
     let text = run(&["status", "--check"]).await;
     assert_eq!(text.code, Some(1));
-    for name in ["mongodb", "kafka", "mysql", "api", "relay", "projector"] {
-        assert!(text.stdout.contains(name), "{}", text.stdout);
+    for problem in [
+        "6 problems",
+        "mongodb: no primary answers",
+        "kafka: no broker answers",
+        "mysql: Connection refused",
+        "api: not reachable",
+        "relay: not reachable",
+        "projector: not reachable",
+    ] {
+        assert!(text.stdout.contains(problem), "{problem}: {}", text.stdout);
     }
     assert!(!format!("{}{}", text.stdout, text.stderr).contains("s3cret"));
     assert_eq!(text.stderr, "", "a driver's own lines");
+    stack.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_relay_reports_and_what_was_refused_comes_first() {
+    let stack = Stack::new().await;
+    let now = bson::DateTime::now();
+    let a_minute_ago = bson::DateTime::from_millis(now.timestamp_millis() - 60_000);
+    let reported = bson::doc! {
+        "_id": "0/1",
+        "at": now,
+        "published_through": bson::Timestamp { time: 9, increment: 1 },
+        "obstacle": { "server": "kafka", "reason": "no leader", "since": a_minute_ago },
+        "lost": [{ "topic": "post", "partition": 2, "from_offset": 5_i64, "to_offset": 9_i64,
+            "through": bson::Timestamp { time: 9, increment: 1 } }],
+    };
+    stack.mongodb.collection("watermarks").insert_one(reported).await.unwrap();
+    stack.mongodb.collection("outbox_dead").insert_one(bson::doc! {}).await.unwrap();
+    let run = stack.outboxctl(&["status"]).await;
+    for problem in [
+        "relay 0/1: held up by kafka for 6",
+        "no leader",
+        "post[2] 5 to 8 were deleted",
+        "dead events: 1;",
+    ] {
+        let at = run.stdout.find(problem).unwrap_or_else(|| panic!("{problem}: {}", run.stdout));
+        assert!(at < run.stdout.find("due in MySQL").unwrap(), "{}", run.stdout);
+    }
     stack.drop().await;
 }

@@ -20,6 +20,20 @@ async fn exported(url: &str) -> BTreeSet<String> {
     names.filter(|name| !name.starts_with("process_")).collect()
 }
 
+/// What the dashboard shows of each process is there.
+async fn process_is_measured(url: &str) {
+    let text = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
+    for name in [
+        "process_resident_memory_bytes",
+        "process_cpu_seconds_total",
+        "process_open_fds",
+        "process_start_time_seconds",
+        "dependency_up",
+    ] {
+        assert!(text.contains(&format!("# TYPE {name} ")), "{url} has no {name}");
+    }
+}
+
 /// `outboxctl verify --watch`, and where it serves its metrics.
 fn watch(pipeline: &Pipeline) -> (Child, String) {
     let address = free().to_string();
@@ -72,6 +86,9 @@ async fn what_is_watched_and_written_about_is_what_is_exported() {
         if missing.is_empty() { Ok(()) } else { Err(format!("missing: {missing:?}")) }
     })
     .await;
+    for url in &urls {
+        process_is_measured(url).await;
+    }
     drop(watch);
     let unmentioned: Vec<_> = found.difference(&documented).collect();
     assert!(unmentioned.is_empty(), "docs/operations.md does not describe {unmentioned:?}");

@@ -87,12 +87,62 @@ async fn the_page_agrees_with_the_servers() {
     let stuck = status_where(&pipeline, "the relay is seen to be silent", stuck).await;
     assert_eq!(stuck["projector"]["state"], "unknown", "nobody tells of it: {stuck:#}");
 
+    assert_eq!(stuck["dead_letters"], Value::Null, "it was said long ago: {stuck:#}");
+
     pipeline.relay.restart();
-    status_where(&pipeline, "it flows again", keeps_up).await;
+    blames_no_projector(&pipeline).await;
+}
+
+/// From a restart of the relay on until it flows again: the projector had no part in it.
+async fn blames_no_projector(pipeline: &Pipeline) {
+    eventually("it flows again", PATIENCE, async || {
+        let status = status(pipeline).await;
+        let blamed = status["held_up_at"] == "projector" && status["state"] != "unknown";
+        assert!(!blamed, "the projector is blamed: {status:#}");
+        if keeps_up(&status) { Ok(()) } else { Err(format!("{status:#}")) }
+    })
+    .await;
+}
+
+/// Nothing is written: the restart is all that happens.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_pipeline_is_not_late_while_the_relay_restarts() {
+    let servers = Servers::shared();
+    let mut pipeline = Pipeline::start(&servers, "restarted").await;
+    let user = sample::user("restarted@example.com");
+    pipeline.client().create("/users", "", &user).await;
+    status_where(&pipeline, "it is idle", |status| status["state"] == "idle").await;
+    pipeline.relay.kill().await;
+    pipeline.relay.restart();
+    blames_no_projector(&pipeline).await;
+    pipeline.relay.wait_until_ready().await;
+    let reported = |status: &Value| status["relay"]["reported_at"].clone();
+    let before = reported(&status(&pipeline).await);
+    status_where(&pipeline, "the new relay reports", |now| reported(now) != before).await;
+    blames_no_projector(&pipeline).await;
+}
+
+/// Neither idle nor in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_projector_that_does_not_run_is_seen_while_nothing_is_written() {
+    let servers = Servers::shared();
+    let mut pipeline = Pipeline::start(&servers, "absent").await;
+    let user = sample::user("absent@example.com");
+    pipeline.client().create("/users", "", &user).await;
+    status_where(&pipeline, "it is idle", |status| status["state"] == "idle").await;
+    pipeline.projector.kill().await;
+    let absent = |status: &Value| status["projector"]["state"] == "absent";
+    let absent = status_where(&pipeline, "no projector runs", absent).await;
+    assert_eq!((&absent["state"], &absent["held_up_at"]), (&"stuck".into(), &"projector".into()));
+    let seen = pipeline.outboxctl(&["status"]).await;
+    let seen = String::from_utf8_lossy(&seen.stdout).into_owned();
+    assert!(seen.contains("projector: none is in its consumer group"), "{seen}");
+    pipeline.projector.restart();
+    status_where(&pipeline, "it runs again", keeps_up).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_projector_that_is_away_is_late_and_not_the_relay() {
+async fn a_projector_that_is_away_is_blamed_and_not_the_relay() {
     let servers = Servers::shared();
     let mut pipeline = Pipeline::start(&servers, "stalled").await;
     let user = sample::user("stalled@example.com");
@@ -104,8 +154,11 @@ async fn a_projector_that_is_away_is_late_and_not_the_relay() {
     for _ in 0..3 {
         post(&pipeline, &user).await;
     }
-    let late = |status: &Value| status["state"] == "late" && status["held_up_at"] == "projector";
-    let late = status_where(&pipeline, "the projector is seen to be late", late).await;
+    let away = |status: &Value| {
+        matches!(status["state"].as_str(), Some("late" | "stuck"))
+            && status["held_up_at"] == "projector"
+    };
+    let late = status_where(&pipeline, "the projector is blamed", away).await;
     assert_eq!(late["relay"]["state"], "ok", "{late:#}");
     let to_go = late["topics"].as_array().unwrap().iter().filter_map(|it| it["to_go"].as_u64());
     assert!(to_go.sum::<u64>() >= 3, "{late:#}");

@@ -24,6 +24,7 @@ mod publishing;
 mod purge;
 mod reader;
 mod recovery;
+mod refused;
 mod rewound;
 mod servers;
 mod shards;

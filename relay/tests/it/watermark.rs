@@ -182,6 +182,7 @@ async fn an_older_watermark_replaces_no_newer_one() {
         dead_letters: None,
         obstacle: None,
         lost: Vec::new(),
+        group: None,
     };
     let watermarks = pipeline.database.collection(COLLECTION);
     watermarks.insert_one(far.to_bson().unwrap()).await.unwrap();

@@ -2,6 +2,7 @@
 //! stop, and patience with servers that are away.
 
 mod health;
+mod metrics;
 mod ops;
 mod retry;
 mod serve;
@@ -12,7 +13,8 @@ mod telemetry;
 mod transport;
 
 pub use health::{Dependency, DependencyState, Health};
-pub use ops::{ops_router, serve_ops};
+pub use metrics::registry;
+pub use ops::{listen, ops_router, serve_ops};
 pub use retry::{Failure, Interrupted, RetryPolicy, retry};
 pub use serve::{ConnectionLimits, Stopping, serve};
 pub use settings::{

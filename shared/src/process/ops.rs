@@ -32,6 +32,16 @@ pub fn ops_router(health: Health, registry: Registry) -> Router {
         .route("/metrics", get(metrics).with_state(registry))
 }
 
+/// Binds `address`.
+///
+/// # Errors
+/// Where it is taken or not ours. The error names it, which the system's own does not.
+pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let named =
+        |error: std::io::Error| std::io::Error::new(error.kind(), format!("{address}: {error}"));
+    TcpListener::bind(address).await.map_err(named)
+}
+
 /// Serves [`ops_router`] on `address` until `shutdown`.
 ///
 /// # Errors
@@ -42,7 +52,7 @@ pub async fn serve_ops(
     registry: Registry,
     shutdown: Shutdown,
 ) -> std::io::Result<()> {
-    let listener = TcpListener::bind(address).await?;
+    let listener = listen(address).await?;
     tracing::info!(address = %listener.local_addr()?, "metrics and health");
     let stopping = Stopping { draining: shutdown.clone(), stop: shutdown };
     serve(listener, ops_router(health, registry), LIMITS, stopping).await;
@@ -66,5 +76,19 @@ async fn metrics(State(registry): State<Registry>) -> Response {
             tracing::error!(%error, "metrics cannot be encoded");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_taken_is_named() {
+        let taken = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = listen(address).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+        assert!(error.to_string().starts_with(&address.to_string()), "{error}");
     }
 }

@@ -1,3 +1,5 @@
+use std::io::{IsTerminal, stdout};
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
@@ -13,7 +15,8 @@ pub fn start_telemetry(settings: &LogSettings) -> Result<(), ParseError> {
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(true);
     match settings.log_format {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).init(),
-        LogFormat::Text => lines.compact().init(),
+        // Colours are for eyes: in a file they are noise.
+        LogFormat::Text => lines.compact().with_ansi(stdout().is_terminal()).init(),
     }
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);

@@ -7,8 +7,8 @@ const EVERY_MS = 1000;
 const PATIENCE_MS = 6000;
 const SHOWN_MS = 3 * 60 * 1000;
 const RATE_MS = 10 * 1000;
-// The relay reports every 10 s when nothing changes; after twice that it says nothing of now.
-const REPORT_MS = 20 * 1000;
+// While something moves the relay reports every second; an older report says nothing of a rate.
+const REPORT_MS = 3 * 1000;
 const DASH = "—";
 
 /** What was read, oldest first, never longer than what is shown. */
@@ -66,6 +66,7 @@ function sample(reading) {
   const outbox = reading.outbox;
   return {
     at: Date.now(),
+    idle: reading.state === "idle",
     reported: reading.relay.reported_at ? Date.parse(reading.relay.reported_at) : null,
     written: outbox ? outbox.events_per_second : null,
     waiting: outbox ? outbox.waiting : null,
@@ -77,7 +78,7 @@ function sample(reading) {
 }
 
 const nothing = () => ({
-  at: Date.now(), reported: null, written: null, waiting: null,
+  at: Date.now(), idle: false, reported: null, written: null, waiting: null,
   end: null, applied: null, relay: null, projector: null,
 });
 
@@ -85,6 +86,8 @@ const nothing = () => ({
 function growth(field) {
   const last = history[history.length - 1];
   if (!last || !known(last[field]) || !known(last.reported)) return null;
+  // Nothing was written, and all of it is applied.
+  if (last.idle) return 0;
   // A report that does not come says nothing about what happens meanwhile.
   if (last.at - arrival(last.reported) > REPORT_MS) return null;
   let first = null;
@@ -110,9 +113,11 @@ function trend(field) {
   const first = history.find((each) => last.at - each.at <= RATE_MS && known(each[field]));
   if (!first || !known(last[field]) || last.at - first.at < 3000) return "";
   const moved = last[field] - first[field];
-  if (moved > 1) return "and falling further behind";
-  if (moved < -1) return "and catching up";
-  return "and holding there";
+  // The age of the oldest grows by itself: by a second a second if nothing moves at all.
+  if (moved > 0.9 * (last.at - first.at) / 1000) return ", and nothing moves";
+  if (moved > 1) return " and falling further behind";
+  if (moved < -1) return " and catching up";
+  return " and holding there";
 }
 
 function remember(each) {
@@ -168,7 +173,10 @@ function curve(id, field, label, format) {
   return peak;
 }
 
-const WORDS = { ok: "in time", late: "late", silent: "silent", unknown: "unknown" };
+const WORDS = {
+  ok: "in time", late: "late", silent: "silent", unknown: "unknown",
+  stuck: "stuck", absent: "does not run", blocked: "waits", away: "MongoDB away",
+};
 
 function hop(id, state, word) {
   const target = element(id);
@@ -196,10 +204,84 @@ function table(id, rows) {
   while (body.children.length > rows.length) body.lastChild.remove();
 }
 
-function refused(id, value) {
+function refused(id, value, isCapped) {
   const target = element(id);
   mark(target, known(value) ? (value > 0 ? "late" : "ok") : "unknown");
-  write(target.querySelector("b"), known(value) && value === 0 ? "none" : whole(value));
+  write(target.querySelector("b"), known(value) && value === 0 ? "none" : whole(value) + (isCapped ? " or more" : ""));
+}
+
+const plural = (number, one) => `${whole(number)} ${one}${number === 1 ? "" : "s"}`;
+
+/** What was refused or is missing, in a line each; what is not known is not said. */
+function notices(reading) {
+  const said = [];
+  const { rewound, lost, outbox } = reading;
+  if (rewound) {
+    said.push(`MongoDB was put back to an earlier state (noticed ${ago(age(reading, rewound.noticed_at))}: ${rewound.reason}). `
+      + "Until outboxctl verify --repair has run, MySQL drops new versions. Runbook: MongoDbWentBack.");
+  }
+  if (lost.length) {
+    const offsets = lost.reduce((sum, each) => sum + each.to_offset - each.from_offset, 0);
+    const first = `${lost[0].topic}[${lost[0].partition}] ${lost[0].from_offset} to ${lost[0].to_offset - 1}`;
+    const more = lost.length > 1 ? ` and ${lost.length - 1} more ranges` : "";
+    said.push(`${plural(offsets, "offset")} of Kafka were deleted before the projector had read them: ${first}${more}. `
+      + "Run outboxctl verify --repair. Runbook: ProjectorRecordsLost.");
+  }
+  if (reading.dead_letters > 0) {
+    said.push(`${plural(reading.dead_letters, "event")} could not be applied and lie in the dead-letter topic: outboxctl dlq list. Runbook: DeadLetters.`);
+  }
+  if (outbox && outbox.dead > 0) {
+    said.push(`${plural(outbox.dead, "event")} could not be published and lie in outbox_dead. Runbook: OutboxEventDead.`);
+  }
+  return said;
+}
+
+/** Nothing moves, or a server or a process is away. */
+function stuck(reading) {
+  const { relay, projector } = reading;
+  const waits = "Writes go on; their events wait in the outbox.";
+  switch (reading.held_up_at) {
+    case "mongodb":
+      return ["MongoDB does not answer", "Writes are refused with 503 until it is back. Nothing else is known from here.",
+        "Look: outboxctl status, and the log of MongoDB. Runbook: MongoDbUnreachable."];
+    case "kafka":
+      return ["Stuck: the relay does not get on with Kafka",
+        `For ${duration(age(reading, relay.obstacle.since))}: ${relay.obstacle.reason}. ${waits}`,
+        "Look: the brokers, and /ready of the relay. Runbook: KafkaUnreachable."];
+    case "relay":
+      if (relay.state === "blocked") {
+        return ["Stuck at the relay", `For ${duration(age(reading, relay.obstacle.since))}: ${relay.obstacle.reason}. ${waits}`,
+          "Look: /ready of the relay. Runbook: RelayLagHigh."];
+      }
+      return ["Stuck: no relay reports",
+        `The last report came ${ago(age(reading, relay.reported_at))}. ${waits}`,
+        "Look: does a relay run, and reach MongoDB? Runbook: RelayMissing, RelayNoLeader."];
+    default:
+      if (projector.state === "absent") {
+        return ["Stuck: no projector runs", "Its consumer group has no member. What is written waits in Kafka.",
+          "Look: start a projector; its log says why it ended. Runbook: ProjectorMissing."];
+      }
+      return ["Stuck at the projector",
+        `${known(projector.lag_seconds) ? `MySQL is ${duration(projector.lag_seconds)} behind` : "MySQL is behind"}, and nothing moves. `
+        + `${plural(projector.instances, "instance")} of the projector ${projector.instances === 1 ? "is" : "are"} in the group.`,
+        "Look: /ready of the projector; it names the server that it waits for. Runbook: MySqlUnreachable, ProjectorStale."];
+  }
+}
+
+function unknown(reading) {
+  const { relay } = reading;
+  switch (reading.held_up_at) {
+    case "relay":
+      return relay.reported_at
+        ? ["Unknown: the relay has proved nothing yet", "It reports, but cannot say how far it is. That is so for a moment after a start."]
+        : ["Unknown: no relay has reported", "What is written waits in the outbox until a relay publishes it.",
+            "Look: does a relay run? Runbook: RelayMissing."];
+    case "projector":
+      return ["Unknown beyond Kafka", "The relay cannot tell yet how far MySQL is.",
+        "Look: /ready of the projector. Runbook: ProjectorFreshnessUnknown."];
+    default:
+      return ["Unknown", "This api could not read the state of the pipeline.", "Look: the log of this api."];
+  }
 }
 
 /** Headline, explanation, and what to look at first. */
@@ -210,76 +292,75 @@ function verdict(reading) {
       return ["Flowing", `What is written is in MySQL ${duration(projector.lag_seconds)} later.`];
     case "idle": {
       const last = outbox && outbox.last_event_at;
-      const when = known(last) ? `The last write was ${ago(age(reading, last))}.` : "Nothing was written yet.";
-      return ["Idle", `${when} All that was written is in MySQL.`];
+      return known(last)
+        ? ["Idle", `The last write was ${ago(age(reading, last))}. All that was written is in MySQL.`]
+        : ["Idle", "The outbox holds no event: nothing was written lately."];
     }
+    case "refused":
+      return ["Some events were refused", "Data flows, but not all that was written is in MySQL."];
+    case "damaged":
+      return ["Data is missing or will be", "Data flows, but rows in MySQL are wrong until somebody repairs them."];
     case "late":
       return reading.held_up_at === "relay"
-        ? ["Late at the relay", `Kafka is ${duration(relay.lag_seconds)} behind MongoDB ${trend("relay")}.`,
-            "Look: does the relay reach Kafka? Runbook: RelayLagHigh."]
-        : ["Late at the projector", `MySQL is ${duration(projector.lag_seconds)} behind ${trend("projector")}.`,
-            "Look: does the projector reach MySQL? Runbook: ProjectorStale."];
+        ? ["Late at the relay", `Kafka is ${duration(relay.lag_seconds)} behind MongoDB${trend("relay")}.`,
+            "Look: /ready of the relay. Runbook: RelayLagHigh."]
+        : ["Late at the projector", `MySQL is ${duration(projector.lag_seconds)} behind${trend("projector")}.`,
+            "Look: /ready of the projector. Runbook: ProjectorStale."];
     case "stuck":
-      return ["Stuck at the relay",
-        `No relay has reported for ${duration(age(reading, relay.reported_at))}. Writes go on; their events wait in the outbox.`,
-        "Look: does a relay run, and reach MongoDB and Kafka? Runbook: RelayMissing, RelayNoLeader."];
+      return stuck(reading);
     default:
-      break;
-  }
-  switch (reading.held_up_at) {
-    case "mongodb":
-      return ["Unknown: MongoDB does not answer", "Nothing can be said about the pipeline from here. Writes are refused with 503 until MongoDB is back.",
-        "Look: outboxctl status, and the log of MongoDB."];
-    case "relay":
-      return relay.reported_at
-        ? ["Unknown: the relay has proved nothing yet", "It reports, but cannot say how far it is. That is so for a moment after a start."]
-        : ["Unknown: no relay has reported", "What is written waits in the outbox until a relay publishes it.",
-            "Look: does a relay run? Runbook: RelayMissing."];
-    default:
-      return ["Unknown beyond Kafka", "The relay cannot tell how far MySQL is. Has a projector ever run?",
-        "Look: does a projector run? Runbook: ProjectorMissing, ProjectorFreshnessUnknown."];
+      return unknown(reading);
   }
 }
 
-function say(state, [headline, detail, advice]) {
+function say(state, [headline, detail, advice], said) {
   mark(element("verdict"), state);
   write("headline", headline);
   write("detail", detail);
   write("advice", advice || "");
   element("advice").hidden = !advice;
+  const list = element("notices");
+  said.forEach((text, index) => {
+    if (!list.children[index]) list.appendChild(document.createElement("li"));
+    write(list.children[index], text);
+  });
+  while (list.children.length > said.length) list.lastChild.remove();
+  list.hidden = !said.length;
   document.title = `${headline} – Pipeline`;
 }
 
 function figures(reading) {
   const { documents, outbox, relay, projector, topics } = reading;
-  write("documents", documents ? whole(Object.values(documents).reduce((a, b) => a + b, 0)) : DASH);
+  const capped = (collection) => (reading.documents_capped.includes(collection) ? "+" : "");
+  const all = documents ? whole(Object.values(documents).reduce((a, b) => a + b, 0)) : DASH;
+  write("documents", all + (reading.documents_capped.length ? "+" : ""));
   const last = outbox ? outbox.last_event_at : null;
   write("last-write", outbox ? (last ? `last write ${ago(age(reading, last))}` : "no write yet") : "last write unknown");
   write("rate-written", rate(outbox && outbox.events_per_second));
   const more = outbox && outbox.waiting_is_capped ? " or more" : "";
   write("waiting", whole(outbox && outbox.waiting) + more);
-  write("held", whole(outbox && outbox.records));
+  write("held", whole(outbox && outbox.records) + (outbox && outbox.records_are_capped ? "+" : ""));
   write("published", whole(sum(topics, "end")));
-  const old = relay.state === "silent" ? `, as reported ${ago(age(reading, relay.reported_at))}` : "";
+  const old = relay.state === "silent" || relay.state === "blocked" ? `, as reported ${ago(age(reading, relay.reported_at))}` : "";
   write("topic-count", topics ? `in ${topics.length} topics${old}` : "topics unknown");
-  // Of a projector that nobody tells of, what stands in the table is what it was.
-  write("behind", projector.state === "unknown" ? DASH : whole(sum(topics, "to_go")));
+  write("behind", whole(sum(topics, "to_go")));
   write("topics-as-of", old ? `The last three columns were ${old.slice(5)}. ` : "");
   write("applied-age", ago(projector.lag_seconds));
   write("lag-relay", duration(relay.lag_seconds));
   write("lag-projector", duration(projector.own_lag_seconds));
+  write("instances", known(projector.instances) ? plural(projector.instances, "instance") : "instances unknown");
 
   hop("hop-api", reading.mongodb, reading.mongodb === "ok" ? "ready" : undefined);
-  hop("hop-relay", relay.state);
+  hop("hop-relay", relay.state, relay.state === "blocked" ? `waits for ${relay.obstacle.server}` : undefined);
   hop("hop-projector", projector.state);
-  refused("dead-events", outbox ? outbox.dead : null);
-  refused("dead-letters", reading.dead_letters);
+  refused("dead-events", outbox ? outbox.dead : null, false);
+  refused("dead-letters", reading.dead_letters, reading.dead_letters_are_capped);
 
   const names = { user: "users", supplier: "suppliers", product: "products", order: "orders", post: "posts" };
   const by = new Map((topics || []).map((topic) => [topic.topic, topic]));
   const rows = Object.entries(names).map(([topic, collection]) => {
     const at = by.get(topic) || {};
-    return [topic, whole(documents && documents[collection]), whole(at.end), whole(at.applied), whole(at.to_go)];
+    return [topic, whole(documents && documents[collection]) + capped(collection), whole(at.end), whole(at.applied), whole(at.to_go)];
   });
   table("topics", rows);
 
@@ -306,7 +387,7 @@ function show(reading) {
   shown = reading;
   remember(sample(reading));
   document.body.classList.remove("stale");
-  say(reading.state, verdict(reading));
+  say(reading.state, verdict(reading), notices(reading));
   figures(reading);
   curves();
   write("live", "live");
@@ -321,7 +402,7 @@ function lost(problem) {
   ["dead-events", "dead-letters"].forEach((id) => mark(element(id), "unknown"));
   ["lag-relay", "lag-projector"].forEach((id) => write(id, DASH));
   const since = shown.at ? `The figures below are of ${clock(shown.at)}.` : "";
-  say("unknown", ["Unknown: the api does not answer", `${problem} ${since}`.trim(), "Look: does an api run? Runbook: ApiMissing."]);
+  say("unknown", ["Unknown: the api does not answer", `${problem} ${since}`.trim(), "Look: does an api run? Runbook: ApiMissing."], []);
   curves();
   write("live", "not live; last");
 }
