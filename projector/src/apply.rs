@@ -23,13 +23,15 @@ use shared::event::Domain;
 use crate::database::{Connection, Writer};
 use crate::look::Look;
 use crate::plan::Writes;
-use crate::poison::{Poison, Reason};
-use crate::refusal::{ApplyError, classify};
+use crate::refusal::{ApplyError, DUPLICATE, Refusal, classify};
 use crate::tables::{ProductRow, ProgressRow, Root, SupplierRow, TombstoneRow, Upsert};
 use crate::write::{Failed, Written, replace_children, write};
 
 const PARENTS_FIRST: [Domain; 5] =
     [Domain::Supplier, Domain::Product, Domain::User, Domain::Order, Domain::Post];
+
+/// Where a transaction begins and ends; in between an error names the table in hand.
+const PROGRESS: &str = "projection_progress";
 
 /// What a committed transaction did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -46,21 +48,24 @@ pub struct Applied {
 /// [`ApplyError`] says whether it is a row's fault. After `Away` the commit may have
 /// succeeded all the same; to apply the same writes again is harmless.
 pub async fn apply(
-    Writer(connection): &mut Writer,
+    Writer { connection, .. }: &mut Writer,
     portions: impl Stream<Item = Writes> + Send,
     progress: &[ProgressRow],
 ) -> Result<Applied, ApplyError> {
-    let error = match attempt(connection, portions, progress).await {
+    let mut table = PROGRESS;
+    let error = match attempt(connection, portions, progress, &mut table).await {
         Ok(applied) => return Ok(applied),
-        Err(Failed::Clash) => ApplyError::Refused(Poison {
-            reason: Reason::OrderNumberTaken,
-            error: "another order has this order_number".to_owned(),
+        Err(Failed::Clash) => ApplyError::Refused(Refusal {
+            code: DUPLICATE[0],
+            table,
+            message: "another row has one of its unique values".to_owned(),
         }),
-        Err(Failed::Query(error)) => classify(connection, error).await,
+        Err(Failed::Query(error)) => classify(connection, table, &error).await,
     };
-    match connection.batch_execute("ROLLBACK").await {
-        Ok(()) => Err(error),
-        Err(lost) => Err(ApplyError::Away(lost.to_string())),
+    match (connection.batch_execute("ROLLBACK").await, error) {
+        // The verdict stands; the next attempt finds out that the connection is lost.
+        (Ok(()), error) | (Err(_), error @ ApplyError::Refused(_)) => Err(error),
+        (Err(lost), _) => Err(ApplyError::Away(lost.to_string())),
     }
 }
 
@@ -68,6 +73,7 @@ async fn attempt(
     connection: &mut Connection,
     portions: impl Stream<Item = Writes> + Send,
     progress: &[ProgressRow],
+    table: &mut &'static str,
 ) -> Result<Applied, Failed> {
     let mut stale = 0;
     let mut portions = pin!(portions);
@@ -75,7 +81,7 @@ async fn attempt(
     while let Some(writes) = planned {
         // The next one is planned while MySQL is at work on this one.
         let (applied, following) =
-            futures::join!(apply_portion(connection, &writes), portions.next());
+            futures::join!(apply_portion(connection, &writes, table), portions.next());
         let Portion { stale: refused, last_look } = applied?;
         stale += refused;
         if let Some(look) = last_look {
@@ -86,6 +92,7 @@ async fn attempt(
         }
         planned = following;
     }
+    *table = PROGRESS;
     connection.batch_execute(&ProgressRow::commit(progress)).await?;
     Ok(Applied { stale })
 }
@@ -101,13 +108,16 @@ struct Portion<'a> {
 async fn apply_portion<'a>(
     connection: &mut Connection,
     writes: &'a Writes,
+    table: &mut &'static str,
 ) -> Result<Portion<'a>, Failed> {
+    *table = "tombstones";
     TombstoneRow::upsert(connection, &writes.tombstones).await?;
     let mut portion = Portion { stale: 0, last_look: None };
     for domain in PARENTS_FIRST.into_iter().filter(|domain| writes.touches(*domain)) {
         if let Some(look) = portion.last_look.take() {
             portion.stale += look.take(connection, writes).await?.stale;
         }
+        *table = domain.collection();
         let look = match domain {
             Domain::Supplier => write_root(connection, writes, &writes.suppliers).await?,
             Domain::Product => write_products(connection, writes).await?,

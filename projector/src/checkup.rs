@@ -55,15 +55,16 @@ impl Settler {
             Some(writer) => writer,
             None => Writer::connect(&self.mysql_settings).await?,
         };
+        writer.vet_unless_within(Writer::VET_EVERY).await?;
         if is_behind(&mut writer, &checkup.floors).await? {
             return Ok(None);
         }
-        let losses = LossRow::open(&mut writer.0).await?;
+        let losses = LossRow::open(&mut writer.connection).await?;
         let reached = checkup.reached.iter();
         let reached = reached.filter_map(|(partition, next)| {
             Some(ProgressRow::reach(partition, *checkup.floors.get(partition)?, *next))
         });
-        writer.0.batch_execute(&format!("{} COMMIT", reached.collect::<String>())).await?;
+        writer.connection.batch_execute(&format!("{} COMMIT", reached.collect::<String>())).await?;
         self.writer = Some(writer);
         Ok(Some(losses))
     }
@@ -79,7 +80,7 @@ pub(crate) async fn is_behind(writer: &mut Writer, floors: &Floors) -> Result<bo
     if topics.is_empty() {
         return Ok(false);
     }
-    let asking = ProgressRow::of(&mut writer.0, &topics);
+    let asking = ProgressRow::of(&mut writer.connection, &topics);
     let rows = timeout(TIMEOUT, asking).await.map_err(|_| DatabaseError::Timeout)??;
     let shown =
         |partition: &Partition| rows.iter().find(|row| row.is_of(partition)).map(|row| row.offset);

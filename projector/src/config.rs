@@ -61,6 +61,22 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1_024..=64 * 1024 * 1024), help_heading = "Batches")]
     pub batch_bytes: u32,
 
+    /// Seconds after which a transaction is given up and tried in halves.
+    #[arg(long, env = "PROJECTOR_APPLY_TIMEOUT_SECONDS", default_value_t = 120,
+        value_parser = clap::value_parser!(u32).range(1..=3_600), help_heading = "Batches")]
+    pub apply_timeout_seconds: u32,
+
+    /// After so many refusals in a row with the same error, and nothing applied in
+    /// between, MySQL's refusals count as an outage: no more records become dead letters.
+    /// 0: never.
+    #[arg(
+        long,
+        env = "PROJECTOR_REFUSALS_IN_A_ROW",
+        default_value_t = 100,
+        help_heading = "Batches"
+    )]
+    pub refusals_in_a_row: u32,
+
     /// Where /live, /ready and /metrics are served.
     #[arg(long, env = "PROJECTOR_ADDR", default_value = "0.0.0.0:9102")]
     pub addr: SocketAddr,

@@ -1,39 +1,39 @@
 //! The way to MySQL: connections as the projector needs them, and a schema that
 //! is up to date.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use diesel::sql_types::{Integer, Nullable, Text};
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, bb8};
-use diesel_async::{
-    AsyncMigrationHarness, AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection,
-};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use futures::FutureExt;
-use mysql_async::{OptsBuilder, SslOpts};
+use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, OptsBuilder, SslOpts};
 use shared::process::{MysqlSettings, MysqlTls};
 
-pub type Connection = AsyncMysqlConnection;
-pub type Pool = bb8::Pool<Connection>;
+use crate::drift::drift;
 
-pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+pub use crate::prepare::{migrate, prepare};
+
+pub type Connection = AsyncMysqlConnection;
 
 /// A server that swallows packets shall not keep us waiting for the kernel's patience.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Migrations of another instance may take this long before we give up and try again.
-const MIGRATION_LOCK_SECONDS: i32 = 60;
+/// An answer to that comes at once, or the connection is dead.
+const VET_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Shorter than the four minutes after which some firewalls forget a silent connection.
+const KEEPALIVE_MILLISECONDS: u32 = 30_000;
 
 /// Set on every connection, whatever the server's own defaults are:
 /// - strict, because a value that is cut to fit its column is a wrong value;
+/// - waits for locks on rows and on tables that end well before anyone gives up on us;
+/// - room for all warnings: the error comes after them;
 /// - READ COMMITTED, because the guards must see what others committed meanwhile,
-///   and because it takes no gap locks where nothing is there;
-/// - a lock wait that ends well before anyone gives up on us.
-const SESSION: [&str; 3] = [
+///   and because it takes no gap locks where nothing is there.
+const SESSION: [&str; 2] = [
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
-     ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
+     ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 10, \
+     lock_wait_timeout = 10, max_error_count = 65535",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "SET SESSION innodb_lock_wait_timeout = 10",
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +48,11 @@ pub enum DatabaseError {
     Query(#[from] diesel::result::Error),
     #[error("another instance holds the migration lock")]
     LockTaken,
-    #[error("a migration failed: {0}")]
+    #[error("migration {0}")]
     Migration(String),
+    /// The tables are not those that the projector writes.
+    #[error("{0}")]
+    Drift(String),
 }
 
 /// A connection to the configured database, its session set up as above.
@@ -57,120 +60,96 @@ pub enum DatabaseError {
 /// # Errors
 /// Where the server cannot be reached, refuses us or lacks the database.
 pub async fn connect(settings: &MysqlSettings) -> Result<Connection, DatabaseError> {
-    open(options(settings).db_name(Some(&settings.mysql_database))).await
+    let opening = async { Ok(AsyncMysqlConnection::try_from(open(settings).await?).await?) };
+    tokio::time::timeout(CONNECT_TIMEOUT, opening).await.map_err(|_| DatabaseError::Timeout)?
 }
 
 /// A connection whose transactions begin with their first statement, which saves each a
 /// round trip, and end with `COMMIT` or `ROLLBACK`. A type of its own, since on any other
 /// connection each statement would be a transaction.
-pub struct Writer(pub(crate) Connection);
+pub struct Writer {
+    pub(crate) connection: Connection,
+    /// What `KILL` calls it.
+    pub(crate) id: u32,
+    vetted: Instant,
+}
 
 impl Writer {
+    /// How often a connection is asked whether its tables have changed: by an ALTER that no
+    /// statement notices, such as another collation. After a pause the question also tells
+    /// whether a firewall has forgotten the connection.
+    pub(crate) const VET_EVERY: Duration = Duration::from_secs(30);
+
     /// # Errors
-    /// As [`connect`].
+    /// As [`connect`], and where the tables are not those that the projector writes.
     pub async fn connect(settings: &MysqlSettings) -> Result<Self, DatabaseError> {
-        let mut connection = connect(settings).await?;
-        connection.batch_execute("SET SESSION autocommit = 0").await?;
-        Ok(Self(connection))
+        let opening = async {
+            let connection = open(settings).await?;
+            let id = connection.id();
+            let mut connection = AsyncMysqlConnection::try_from(connection).await?;
+            connection.batch_execute("SET SESSION autocommit = 0").await?;
+            let mut writer = Self { connection, id, vetted: Instant::now() };
+            writer.vet().await?;
+            Ok(writer)
+        };
+        tokio::time::timeout(CONNECT_TIMEOUT, opening).await.map_err(|_| DatabaseError::Timeout)?
+    }
+
+    /// Compares the tables with those that the projector writes.
+    async fn vet(&mut self) -> Result<(), DatabaseError> {
+        let difference = drift(&mut self.connection).await?;
+        // It was a transaction, too.
+        self.connection.batch_execute("ROLLBACK").await?;
+        self.vetted = Instant::now();
+        difference.map_or(Ok(()), |difference| Err(DatabaseError::Drift(difference)))
+    }
+
+    /// The same, if the last time is at least so long ago.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Drift`] names the difference. After any other the connection is
+    /// of no use.
+    pub(crate) async fn vet_unless_within(&mut self, age: Duration) -> Result<(), DatabaseError> {
+        if self.vetted.elapsed() < age {
+            return Ok(());
+        }
+        let vetting = self.vet();
+        tokio::time::timeout(VET_TIMEOUT, vetting).await.map_err(|_| DatabaseError::Timeout)?
     }
 }
 
-/// A pool of connections as [`connect`] makes them. It opens the first one when it is first
-/// needed.
-pub fn pool(settings: &MysqlSettings, size: u32) -> Pool {
-    let settings = settings.clone();
-    let mut config = ManagerConfig::default();
-    config.custom_setup = Box::new(move |_| {
-        let settings = settings.clone();
-        async move {
-            connect(&settings)
-                .await
-                .map_err(|error| diesel::ConnectionError::BadConnection(error.to_string()))
-        }
-        .boxed()
-    });
-    // The manager's own way to connect, by a URL, is replaced above: a URL would have to
-    // spell out the password, and cannot say all that `options` does.
-    let manager = AsyncDieselConnectionManager::new_with_config("", config);
-    bb8::Pool::builder().max_size(size).build_unchecked(manager)
-}
-
-/// Creates the database where it is missing and brings its schema up to date.
-///
-/// Any number of instances may do so at once: one works, the others wait.
+/// Ends a connection that was given up: the server does not notice by itself while the
+/// statement waits or works.
 ///
 /// # Errors
-/// Where the server cannot be reached, or the account may neither find nor create the database.
-pub async fn prepare(settings: &MysqlSettings) -> Result<(), DatabaseError> {
-    match connect(settings).await {
-        Err(DatabaseError::Connect(mysql_async::Error::Server(error))) if error.code == 1049 => {
-            create_database(settings).await?;
+/// Where the server cannot be reached.
+pub(crate) async fn kill(settings: &MysqlSettings, id: u32) -> Result<(), DatabaseError> {
+    let killing = async {
+        let mut connection = open(settings).await?;
+        match connection.query_drop(format!("KILL {id}")).await {
+            // It is gone already.
+            Err(mysql_async::Error::Server(error)) if error.code == 1094 => Ok(()),
+            killed => Ok(killed?),
         }
-        other => drop(other?),
-    }
-    run_migrations(settings).await
-}
-
-/// Runs the migrations that the database does not have yet, under a lock.
-///
-/// # Errors
-/// Where the server cannot be reached or refuses a statement.
-pub async fn run_migrations(settings: &MysqlSettings) -> Result<(), DatabaseError> {
-    let mut connection = connect(settings).await?;
-    lock_migrations(&mut connection, &settings.mysql_database).await?;
-    // The harness blocks its thread and drives a runtime of its own on it, which swallows
-    // the wake-ups of whatever else is polled there. On a thread of its own it has none.
-    let migrating = tokio::task::spawn_blocking(move || run_pending(connection));
-    migrating.await.map_err(|panic| DatabaseError::Migration(panic.to_string()))?
-}
-
-/// The lock belongs to this very connection and goes with it.
-fn run_pending(connection: Connection) -> Result<(), DatabaseError> {
-    let applied = AsyncMigrationHarness::new(connection)
-        .run_pending_migrations(MIGRATIONS)
-        .map(|versions| versions.iter().map(ToString::to_string).collect::<Vec<_>>())
-        .map_err(|error| DatabaseError::Migration(error.to_string()))?;
-    for version in applied {
-        tracing::info!(version, "migrated");
-    }
-    Ok(())
-}
-
-async fn create_database(settings: &MysqlSettings) -> Result<(), DatabaseError> {
-    let mut connection = open(options(settings)).await?;
-    let name = settings.mysql_database.replace('`', "``");
-    let statement = format!("CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4");
-    connection.batch_execute(&statement).await?;
-    Ok(())
-}
-
-#[derive(diesel::QueryableByName)]
-struct Lock {
-    #[diesel(sql_type = Nullable<Integer>)]
-    taken: Option<i32>,
-}
-
-async fn lock_migrations(connection: &mut Connection, database: &str) -> Result<(), DatabaseError> {
-    // A lock's name is the server's, not the database's, and at most 64 characters long.
-    let lock: Lock = diesel::sql_query(
-        "SELECT CAST(GET_LOCK(CONCAT('projector.', LEFT(SHA2(?, 256), 40)), ?) AS SIGNED) AS taken",
-    )
-    .bind::<Text, _>(database)
-    .bind::<Integer, _>(MIGRATION_LOCK_SECONDS)
-    .get_result(connection)
-    .await?;
-    match lock.taken {
-        Some(1) => Ok(()),
-        _ => Err(DatabaseError::LockTaken),
-    }
-}
-
-async fn open(options: OptsBuilder) -> Result<Connection, DatabaseError> {
-    let opening = async {
-        let connection = mysql_async::Conn::new(options).await?;
-        Ok(AsyncMysqlConnection::try_from(connection).await?)
     };
-    tokio::time::timeout(CONNECT_TIMEOUT, opening).await.map_err(|_| DatabaseError::Timeout)?
+    tokio::time::timeout(CONNECT_TIMEOUT, killing).await.map_err(|_| DatabaseError::Timeout)?
+}
+
+/// Without what Diesel needs.
+pub(crate) async fn open(settings: &MysqlSettings) -> Result<Conn, DatabaseError> {
+    timed(Conn::new(options(settings).db_name(Some(&settings.mysql_database)))).await
+}
+
+/// In no database.
+pub(crate) async fn open_server(settings: &MysqlSettings) -> Result<Conn, DatabaseError> {
+    timed(Conn::new(options(settings))).await
+}
+
+async fn timed(
+    opening: impl Future<Output = mysql_async::Result<Conn>>,
+) -> Result<Conn, DatabaseError> {
+    let opened = tokio::time::timeout(CONNECT_TIMEOUT, opening).await;
+    Ok(opened.map_err(|_| DatabaseError::Timeout)??)
 }
 
 fn options(settings: &MysqlSettings) -> OptsBuilder {
@@ -183,6 +162,7 @@ fn options(settings: &MysqlSettings) -> OptsBuilder {
         // It would leave the address that was configured, and TLS with it.
         .prefer_socket(false)
         .tcp_nodelay(true)
+        .tcp_keepalive(Some(KEEPALIVE_MILLISECONDS))
         // Statements are cached by Diesel.
         .stmt_cache_size(0)
         // "Affected" shall mean changed: a row that its guard kept as it was counts 0.

@@ -16,7 +16,10 @@
 //! compare rows with.
 
 pub mod apply;
+mod attempt;
 pub mod batch;
+pub mod blockade;
+mod bury;
 mod checkup;
 mod commits;
 pub mod config;
@@ -24,20 +27,28 @@ pub mod consume;
 pub mod database;
 pub mod dead_letter;
 pub mod decode;
+mod drift;
+mod expected;
+mod fit;
+mod found;
 mod group;
+mod judge;
 pub mod kafka;
 pub mod lag;
+mod letter_topic;
 mod locate;
 mod locator;
 mod look;
 mod losses;
 pub mod metrics;
+pub mod migrate;
 pub mod newest;
 pub mod pipeline;
 mod places;
 pub mod plan;
 pub mod poison;
 mod positions;
+mod prepare;
 mod quiet;
 pub mod rebuild;
 mod recall;
@@ -52,15 +63,18 @@ mod work;
 mod write;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use shared::process::{
     Dependency, Failure, Health, Interrupted, RetryPolicy, Shutdown, registry, retry, serve_ops,
 };
 
+use crate::blockade::Blockade;
 use crate::config::Config;
 use crate::consume::Source;
 use crate::database::DatabaseError;
 use crate::dead_letter::DeadLetters;
+use crate::judge::InARow;
 use crate::metrics::Metrics;
 use crate::pipeline::PipelineError;
 use crate::recall::Recall;
@@ -139,12 +153,15 @@ impl Parts {
         let mysql = health.dependency("mysql");
         let settler = Settler {
             mysql_settings: config.mysql.clone(),
+            apply_timeout: Duration::from_secs(config.apply_timeout_seconds.into()),
             mysql,
             kafka,
             dead_letters: DeadLetters::new(&config.kafka, config.dead_letter_replication)?,
             recall: Recall::new(&config.kafka),
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
+            blockade: Blockade::new(metrics.blocked.clone()),
+            in_a_row: InARow::new(config.refusals_in_a_row),
             writer: None,
             floors: BTreeMap::new(),
         };

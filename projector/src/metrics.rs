@@ -3,6 +3,7 @@ use prometheus::{
 };
 use shared::event::Domain;
 
+use crate::blockade::Cause;
 use crate::lag::{Freshness, Lag};
 use crate::losses::Losses;
 use crate::poison::Reason;
@@ -19,6 +20,7 @@ pub struct Metrics {
     pub stale: IntCounter,
     pub dead_letters: IntCounterVec,
     pub retries: IntCounterVec,
+    pub blocked: IntGaugeVec,
     pub batch_size: Histogram,
     pub apply_seconds: Histogram,
     pub end_to_end_latency: Histogram,
@@ -63,7 +65,18 @@ impl Metrics {
                 Opts::new(
                     "projector_apply_retries_total",
                     "Transactions attempted again, by cause: away (MySQL cannot be reached or \
-                     cannot write) or busy (deadlock, lock timeout).",
+                     cannot write), busy (deadlock, lock timeout), schema (the tables are not \
+                     those that the projector writes), refused (MySQL refuses a record that \
+                     fits the tables) or slow (longer than PROJECTOR_APPLY_TIMEOUT_SECONDS).",
+                ),
+                &["cause"],
+            )?,
+            blocked: IntGaugeVec::new(
+                Opts::new(
+                    "projector_blocked",
+                    "1 while the batch in hand cannot be settled, by cause: those of \
+                     projector_apply_retries_total (busy and slow after 10 s), and dead_letter \
+                     (the dead-letter topic does not take a letter). /ready says more.",
                 ),
                 &["cause"],
             )?,
@@ -117,6 +130,7 @@ impl Metrics {
         registry.register(Box::new(metrics.stale.clone()))?;
         registry.register(Box::new(metrics.dead_letters.clone()))?;
         registry.register(Box::new(metrics.retries.clone()))?;
+        registry.register(Box::new(metrics.blocked.clone()))?;
         registry.register(Box::new(metrics.batch_size.clone()))?;
         registry.register(Box::new(metrics.apply_seconds.clone()))?;
         registry.register(Box::new(metrics.end_to_end_latency.clone()))?;
@@ -132,8 +146,11 @@ impl Metrics {
         for reason in Reason::ALL {
             self.dead_letters.with_label_values(&[reason.as_str()]);
         }
-        for cause in ["away", "busy"] {
-            self.retries.with_label_values(&[cause]);
+        for cause in Cause::ALL {
+            self.blocked.with_label_values(&[cause.as_str()]);
+            if cause != Cause::DeadLetter {
+                self.retries.with_label_values(&[cause.as_str()]);
+            }
         }
     }
 }

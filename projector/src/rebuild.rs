@@ -39,9 +39,10 @@ pub async fn rebuild(
     mut changes: Vec<Change>,
     same_version: SameVersion,
 ) -> Result<Applied, ApplyError> {
-    if let Err(error) = make_way(&mut writer.0, domain, &mut changes, same_version).await {
-        let error = classify(&mut writer.0, error).await;
-        return match writer.0.batch_execute("ROLLBACK").await {
+    let connection = &mut writer.connection;
+    if let Err(error) = make_way(connection, domain, &mut changes, same_version).await {
+        let error = classify(connection, domain.collection(), &error).await;
+        return match connection.batch_execute("ROLLBACK").await {
             Ok(()) => Err(error),
             Err(lost) => Err(ApplyError::Away(lost.to_string())),
         };

@@ -6,6 +6,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use shared::event::Domain;
 use shared::process::KafkaSettings;
 
 use crate::batch::Position;
@@ -55,6 +56,26 @@ impl Recall {
         let reading = tokio::task::spawn_blocking(move || recall.read(&partition, &to, from));
         // It ends only by a panic, which is logged where it happened.
         reading.await.unwrap_or(Err(KafkaError::Canceled))
+    }
+
+    /// The record at a topic, partition and offset, if it is there.
+    ///
+    /// # Errors
+    /// Where the brokers do not answer.
+    pub(crate) async fn one(&self, origin: (&str, i32, i64)) -> KafkaResult<Option<Record>> {
+        let (topic, partition, offset) = origin;
+        let partition = Partition { topic: topic.into(), partition };
+        // Whose events the topic holds does not matter here.
+        let position = Position {
+            domain: Domain::User,
+            after: None,
+            first: offset,
+            offset,
+            event_id: None,
+            moment: None,
+        };
+        let found = self.piece(&partition, &position, offset).await?;
+        Ok(found.into_iter().find(|record| record.offset == offset))
     }
 
     fn read(&self, partition: &Partition, to: &Position, from: i64) -> KafkaResult<Vec<Record>> {

@@ -1,4 +1,5 @@
-//! What a failed transaction means: MySQL away, MySQL busy, or a row it will never take.
+//! What a failed transaction means: MySQL away, MySQL busy, tables that were changed, or a
+//! row that it does not take.
 
 use diesel::QueryResult;
 use diesel::result::Error as DieselError;
@@ -6,39 +7,69 @@ use diesel::sql_types::{BigInt, Nullable};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 
 use crate::database::{Connection, DatabaseError};
-use crate::poison::{Poison, Reason};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// A row is to blame: no attempt with it will ever succeed.
+    /// A row is not taken. Whether that is the record's fault or the table's is not said.
     #[error(transparent)]
-    Refused(Poison),
+    Refused(Refusal),
     /// Deadlock or lock timeout: the same attempt can succeed at once.
     #[error("{0}")]
     Busy(String),
     /// Everything else: the server is gone, starting, read-only, full, misconfigured.
     #[error("{0}")]
     Away(String),
+    /// The tables are not those that the projector writes.
+    #[error("{0}")]
+    Drift(String),
+}
+
+/// MySQL's word against a row.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{table}: {message}")]
+pub struct Refusal {
+    pub code: i64,
+    pub table: &'static str,
+    /// It may quote the record, so it belongs in no log.
+    pub message: String,
+}
+
+impl Refusal {
+    /// What may be logged of it.
+    pub(crate) fn loggable(&self) -> String {
+        match self.code {
+            // Column or constraint, without the value.
+            1264 | 1265 | 1406 | 4025 => self.to_string(),
+            code => format!("{}: error {code}", self.table),
+        }
+    }
 }
 
 impl From<DatabaseError> for ApplyError {
     fn from(error: DatabaseError) -> Self {
-        Self::Away(error.to_string())
+        match error {
+            DatabaseError::Drift(difference) => Self::Drift(difference),
+            other => Self::Away(other.to_string()),
+        }
     }
 }
 
-/// The codes by which MySQL and MariaDB say that a value does not fit. Every other
-/// error is taken for an outage: that blocks and shows, whereas taking an outage for
-/// poison would throw good records away.
-const REFUSALS: [i64; 25] = [
-    1048, // column cannot be null
+/// A statement that the server does not take, however often it is sent.
+pub const PACKET_TOO_LARGE: i64 = 1153;
+
+pub const DUPLICATE: [i64; 2] = [1062, 1586];
+
+/// The codes by which MySQL and MariaDB say that a value does not fit: worth to look for
+/// the record. Every other error is taken for an outage at once. Not among them is what no
+/// record can cause: a missing value (1048, 1364), because every column is written, and
+/// MySQL's check constraints (3819), because the projector makes none.
+const REFUSALS: [i64; 22] = [
     1062, 1586, // duplicate key
-    1118, // row too large
     1153, // packet too large
-    1264, 1265, 1292, 1300, 1364, 1366, 1367, 1406, 1411, // value and column do not fit
+    1264, 1265, 1292, 1300, 1366, 1367, 1406, 1411, // value and column do not fit
     1690, // number out of range
-    3140, 3141, 3143, 3144, 3147, 3150, 3156, 3157, // JSON
-    3819, 4025, // check constraint: MySQL's, MariaDB's
+    3140, 3141, 3143, 3144, 3147, 3150, 3151, 3156, 3157, // JSON
+    4025, // MariaDB's check constraint: it has one on each JSON column
 ];
 
 /// 1205 lock wait timeout, 1213 deadlock, 1020 (MariaDB) record changed since last read;
@@ -53,27 +84,33 @@ struct Diagnosis {
 }
 
 /// Diesel hands on the message, whose language is the server's choice, but not the
-/// code; so the server is asked for it, before anything else is sent.
-pub(crate) async fn classify(connection: &mut Connection, error: DieselError) -> ApplyError {
-    let text = error.to_string();
-    if text.contains("Packet too large") {
-        // The driver's own: the server was not even asked.
-        return refused(text);
+/// code; so the server is asked for it, before anything else is sent. `table` is the one
+/// that was being written.
+pub(crate) async fn classify(
+    connection: &mut Connection,
+    table: &'static str,
+    error: &DieselError,
+) -> ApplyError {
+    let message = error.to_string();
+    // The driver's own words: the server was not even asked, and the connection is lost.
+    if message.to_ascii_lowercase().contains("packet too large") {
+        return ApplyError::Refused(Refusal { code: PACKET_TOO_LARGE, table, message });
     }
     match code_of_last_error(connection).await {
-        Ok(Some(code)) if BUSY.contains(&code) => ApplyError::Busy(text),
-        Ok(Some(code)) if REFUSALS.contains(&code) => refused(text),
-        _ => ApplyError::Away(text),
+        Ok(Some(code)) if BUSY.contains(&code) => ApplyError::Busy(format!("{table}: {message}")),
+        Ok(Some(code)) if REFUSALS.contains(&code) => {
+            ApplyError::Refused(Refusal { code, table, message })
+        }
+        _ => ApplyError::Away(format!("{table}: {message}")),
     }
 }
 
+/// The last condition is the error; warnings and notes come before it.
 async fn code_of_last_error(connection: &mut Connection) -> QueryResult<Option<i64>> {
     // Two steps, because preparing a statement, as Diesel does for a query, forgets the error.
-    connection.batch_execute("GET DIAGNOSTICS CONDITION 1 @code = MYSQL_ERRNO").await?;
+    let take = "GET DIAGNOSTICS @conditions = NUMBER; \
+                GET DIAGNOSTICS CONDITION @conditions @code = MYSQL_ERRNO";
+    connection.batch_execute(take).await?;
     let diagnosis = diesel::sql_query("SELECT CAST(@code AS SIGNED) AS code");
     Ok(diagnosis.get_result::<Diagnosis>(connection).await?.code)
-}
-
-fn refused(error: String) -> ApplyError {
-    ApplyError::Refused(Poison { reason: Reason::Refused, error })
 }

@@ -1,39 +1,35 @@
 //! A batch is settled once every record of it is in MySQL or in the dead-letter topic.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use shared::process::{Dependency, MysqlSettings, RetryPolicy, Shutdown};
-use tokio::time::timeout;
 
-use crate::apply::{Applied, apply};
+use crate::apply::Applied;
+use crate::attempt::Setback;
 use crate::batch::{Batch, Position};
-use crate::checkup::{Floors, is_behind};
+use crate::blockade::{Blockade, Cause};
+use crate::checkup::Floors;
 use crate::database::Writer;
 use crate::dead_letter::DeadLetters;
+use crate::judge::InARow;
 use crate::metrics::Metrics;
-use crate::poison::Poison;
 use crate::recall::Recall;
 use crate::record::{Partition, Record};
-use crate::refusal::ApplyError;
-use crate::tables::ProgressRow;
-
-/// A transaction that has not come back by then hangs on a dead connection: row locks
-/// time out much earlier.
-const APPLY_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// For deadlocks and lock timeouts: the other one is done in a moment.
-const BUSY_RETRY: RetryPolicy =
-    RetryPolicy { initial: Duration::from_millis(5), max: Duration::from_millis(500) };
 
 /// Applies batches, one after the other, for as long as it takes.
 pub struct Settler {
     pub mysql_settings: MysqlSettings,
+    /// A transaction that takes longer is given up.
+    pub apply_timeout: Duration,
     pub mysql: Dependency,
     pub kafka: Dependency,
     pub dead_letters: DeadLetters,
     pub(crate) recall: Recall,
     pub metrics: Metrics,
     pub shutdown: Shutdown,
+    pub(crate) blockade: Blockade,
+    pub(crate) in_a_row: InARow,
     pub(crate) writer: Option<Writer>,
     /// Of the batch in hand.
     pub(crate) floors: Floors,
@@ -51,6 +47,9 @@ pub enum Unsettled {
     Behind,
 }
 
+/// Where a record is.
+type Origin = (Partition, i64);
+
 impl Settler {
     /// # Errors
     /// [`Unsettled`], and nothing else.
@@ -63,53 +62,90 @@ impl Settler {
         for (record, poison) in batch.poisoned() {
             self.bury(record, poison).await?;
         }
-        match self.apply_patiently(batch).await? {
+        match self.apply_patiently(batch, &batch.progress()).await? {
             Ok(applied) => self.count(batch, applied),
-            Err(poison) => self.settle_without_the_guilty(batch, poison).await?,
+            Err(setback) => {
+                let progress = batch.progress();
+                if batch.is_whole() {
+                    self.divide(std::mem::take(batch), setback).await?;
+                } else {
+                    self.divide_and_recall(std::mem::take(batch), setback).await?;
+                }
+                // What became a dead letter is dealt with, too.
+                let _ = self.apply_patiently(&Batch::default(), &progress).await?;
+            }
         }
         self.metrics.apply_seconds.observe(begun.elapsed().as_secs_f64());
         Ok(())
     }
 
-    async fn settle_without_the_guilty(
-        &mut self,
-        batch: &mut Batch,
-        poison: Poison,
-    ) -> Result<(), Unsettled> {
-        let progress = batch.progress();
-        if batch.is_whole() {
-            self.bisect(std::mem::take(batch), poison).await?;
-        } else {
-            // Without the guilty record some count again that it had superseded.
-            for (partition, position) in std::mem::take(batch).positions() {
-                self.settle_again(partition, position).await?;
+    /// MySQL does not take the batch as it is: halves it until what it takes is applied
+    /// and a record that it refuses is alone. In the order of the records, so that progress
+    /// only moves forward. Returns how many records became dead letters.
+    async fn divide(&mut self, batch: Batch, setback: Setback) -> Result<usize, Unsettled> {
+        let mut buried = 0;
+        let mut left = vec![(batch, setback)];
+        while let Some((batch, setback)) = left.pop() {
+            let (earlier, later) = batch.halves();
+            if later.is_empty() {
+                buried += usize::from(self.settle_lone(earlier, setback).await?);
+                continue;
             }
+            let mut refused = Vec::new();
+            for half in [earlier, later] {
+                match self.apply_patiently(&half, &half.progress()).await? {
+                    Ok(applied) => self.count(&half, applied),
+                    Err(setback) => refused.push((half, setback)),
+                }
+            }
+            left.extend(refused.into_iter().rev());
         }
-        // What became a dead letter is dealt with, too.
-        let _ = self.apply_with(&Batch::default(), &progress).await?;
+        Ok(buried)
+    }
+
+    /// As [`Self::divide`], of a batch that has forgotten some of its records: without the
+    /// record that superseded them, and was refused, they count again.
+    async fn divide_and_recall(&mut self, batch: Batch, setback: Setback) -> Result<(), Unsettled> {
+        let positions = batch.positions().clone();
+        let origin = |record: &Record| (record.partition.clone(), record.offset);
+        let held: HashSet<Origin> = batch.records().iter().map(origin).collect();
+        if self.divide(batch, setback).await? == 0 {
+            return Ok(());
+        }
+        for (partition, position) in positions {
+            self.settle_forgotten(&partition, &position, &held).await?;
+        }
         Ok(())
     }
 
-    /// All that a batch took of a partition, read again in pieces that forget nothing.
-    /// What is poison by itself is buried already.
-    async fn settle_again(
+    /// What a batch took of a partition and did not hold, read again in pieces that forget
+    /// nothing. What is poison by itself is buried already.
+    async fn settle_forgotten(
         &mut self,
         partition: &Partition,
         position: &Position,
+        held: &HashSet<Origin>,
     ) -> Result<(), Unsettled> {
         let mut from = position.first;
         loop {
-            let mut piece = Batch::default();
-            for record in self.recall_patiently(partition, position, from).await? {
-                piece.push(record);
-            }
-            let Some(last) = piece.positions().get(partition) else {
+            let records = self.recall_patiently(partition, position, from).await?;
+            let Some(last) = records.last() else {
                 return Ok(());
             };
             from = last.offset + 1;
-            match self.apply_patiently(&piece).await? {
+            let mut piece = Batch::default();
+            for record in records {
+                if !held.contains(&(record.partition.clone(), record.offset)) {
+                    piece.push(record);
+                }
+            }
+            if piece.is_empty() {
+                continue;
+            }
+            // Its progress is behind what is applied already.
+            match self.apply_patiently(&piece, &[]).await? {
                 Ok(applied) => self.count(&piece, applied),
-                Err(poison) => self.bisect(piece, poison).await?,
+                Err(setback) => drop(self.divide(piece, setback).await?),
             }
         }
     }
@@ -133,118 +169,35 @@ impl Settler {
         }
     }
 
-    /// MySQL refused a row of the batch: halves it until the guilty record is alone, so
-    /// that all others are applied. In the order of the records, so that progress only
-    /// moves forward.
-    async fn bisect(&mut self, refused: Batch, poison: Poison) -> Result<(), Unsettled> {
-        let mut verdicts = vec![(refused, poison)];
-        while let Some((batch, poison)) = verdicts.pop() {
-            let (earlier, later) = batch.halves();
-            if later.is_empty() {
-                for record in earlier.records() {
-                    self.bury(record, &poison).await?;
-                }
-                continue;
-            }
-            let mut refused = Vec::new();
-            for half in [earlier, later] {
-                match self.apply_patiently(&half).await? {
-                    Ok(applied) => self.count(&half, applied),
-                    Err(poison) => refused.push((half, poison)),
-                }
-            }
-            verdicts.extend(refused.into_iter().rev());
-        }
-        Ok(())
-    }
-
-    /// Tries until MySQL has taken the batch or says that a row of it is to blame.
-    async fn apply_patiently(
-        &mut self,
-        batch: &Batch,
-    ) -> Result<Result<Applied, Poison>, Unsettled> {
-        self.apply_with(batch, &batch.progress()).await
-    }
-
-    async fn apply_with(
-        &mut self,
-        batch: &Batch,
-        progress: &[ProgressRow],
-    ) -> Result<Result<Applied, Poison>, Unsettled> {
-        let mut away = RetryPolicy::default().waits();
-        let mut busy = BUSY_RETRY.waits();
-        loop {
-            let wait = match self.attempt(batch, progress).await {
-                Ok(Some(applied)) => {
-                    self.mysql.up();
-                    return Ok(Ok(applied));
-                }
-                Ok(None) => return Err(Unsettled::Behind),
-                Err(ApplyError::Refused(poison)) => return Ok(Err(poison)),
-                Err(ApplyError::Busy(error)) => {
-                    tracing::debug!(error, "the transaction is tried again");
-                    self.metrics.retries.with_label_values(&["busy"]).inc();
-                    busy.next()
-                }
-                Err(ApplyError::Away(error)) => {
-                    self.writer = None;
-                    self.mysql.down(error);
-                    self.metrics.retries.with_label_values(&["away"]).inc();
-                    away.next()
-                }
-            };
-            self.pause(wait.unwrap_or_default()).await?;
-        }
-    }
-
-    /// `None` if MySQL is behind. A new connection may lead to another server, or to an
-    /// earlier state of the same: so it is asked first.
-    async fn attempt(
-        &mut self,
-        batch: &Batch,
-        progress: &[ProgressRow],
-    ) -> Result<Option<Applied>, ApplyError> {
-        let mut writer = match self.writer.take() {
-            Some(writer) => writer,
-            None => {
-                let mut writer = Writer::connect(&self.mysql_settings).await?;
-                if is_behind(&mut writer, &self.floors).await? {
-                    return Ok(None);
-                }
-                writer
-            }
-        };
-        let attempt = apply(&mut writer, batch.writes(), progress);
-        let result = timeout(APPLY_TIMEOUT, attempt)
-            .await
-            .unwrap_or_else(|_| Err(ApplyError::Away("no answer".to_owned())));
-        if !matches!(result, Err(ApplyError::Away(_))) {
-            self.writer = Some(writer);
-        }
-        result.map(Some)
-    }
-
-    async fn bury(&mut self, record: &Record, poison: &Poison) -> Result<(), Unsettled> {
+    /// One record that MySQL does not take: a dead letter if it is the record's fault, and
+    /// else an outage that is waited out. Returns whether it became a letter.
+    async fn settle_lone(&mut self, batch: Batch, setback: Setback) -> Result<bool, Unsettled> {
+        let mut setback = setback;
         let mut waits = RetryPolicy::default().waits();
-        while let Err(error) = self.dead_letters.send(record, poison).await {
-            self.kafka.down(&error);
+        loop {
+            let (cause, reason) = match &setback {
+                Setback::Slow(reason) => (Cause::Slow, reason.clone()),
+                Setback::Refused(refusal) => match self.judge(&batch, refusal).await {
+                    Ok(poison) => {
+                        for record in batch.records() {
+                            self.bury(record, &poison).await?;
+                        }
+                        return Ok(true);
+                    }
+                    Err(reason) => (Cause::Refused, reason),
+                },
+            };
+            self.metrics.retries.with_label_values(&[cause.as_str()]).inc();
+            self.blockade.stand(cause, &self.mysql, &reason);
             self.pause(waits.next().unwrap_or_default()).await?;
-            // Somebody may have deleted it.
-            if let Err(error) = self.dead_letters.ensure_topic().await {
-                self.kafka.down(&error);
+            match self.apply_patiently(&batch, &batch.progress()).await? {
+                Ok(applied) => {
+                    self.count(&batch, applied);
+                    return Ok(false);
+                }
+                Err(again) => setback = again,
             }
         }
-        self.kafka.up();
-        self.metrics.dead_letters.with_label_values(&[poison.reason.as_str()]).inc();
-        // Not the error: it may quote the record.
-        tracing::warn!(
-            reason = poison.reason.as_str(),
-            topic = &*record.partition.topic,
-            partition = record.partition.partition,
-            offset = record.offset,
-            "dead letter"
-        );
-        Ok(())
     }
 
     fn count(&self, batch: &Batch, applied: Applied) {

@@ -10,8 +10,8 @@ use crate::tables::{Child, Root, TombstoneRow};
 /// A statement failed, or the rows themselves clash.
 pub(crate) enum Failed {
     Query(diesel::result::Error),
-    /// A row that is not there although it was just written met the unique value of
-    /// another one, which its guard left alone: an order_number.
+    /// A row is not there although it was just written. The INSERT hit another row's
+    /// unique key, and the guard left that row unchanged: an order_number.
     Clash,
 }
 

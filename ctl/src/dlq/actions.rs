@@ -58,7 +58,7 @@ pub async fn show(
     raw: bool,
     out: &mut impl Write,
 ) -> Result<(), DlqError> {
-    let letter = find(kafka, place).await?;
+    let letter = find(kafka, place).await?.whole(kafka).await?;
     match raw {
         true => out.write_all(letter.value.as_deref().unwrap_or_default())?,
         false => print::show(place, &letter, out)?,
@@ -73,7 +73,7 @@ pub async fn redrive(
 ) -> Result<(), DlqError> {
     let producer = redrive_producer(kafka)?;
     for place in places {
-        let letter = find(kafka, *place).await?;
+        let letter = find(kafka, *place).await?.whole(kafka).await?;
         letter.redrive(&producer).await?;
         writeln!(out, "{place} sent back to {}", letter.origin_topic)?;
     }
@@ -91,7 +91,7 @@ pub async fn redrive_all(
     while let Some((place, letter)) = letters.next().await? {
         match letter {
             Ok(letter) if filter.lets_pass(&letter) => {
-                letter.redrive(&producer).await?;
+                letter.whole(kafka).await?.redrive(&producer).await?;
                 sent += 1;
             }
             Ok(_) => {}

@@ -111,7 +111,7 @@ impl Rebuild<'_> {
                 Ok(()) => return Ok(Ok(())),
                 Err(ApplyError::Refused(poison)) => return Ok(Err(poison.to_string())),
                 Err(ApplyError::Busy(error)) => error,
-                Err(ApplyError::Away(error)) => {
+                Err(ApplyError::Away(error) | ApplyError::Drift(error)) => {
                     self.writer = None;
                     error
                 }

@@ -2,12 +2,14 @@ use std::sync::LazyLock;
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use shared::document::Order;
 use shared::event::Domain;
 
 use super::guarded::{Insert, Upsert, newer_wins};
 use super::{Rank, Root, Stamp};
+use crate::database::Connection;
 use crate::schema::orders;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Queryable, Selectable, Insertable)]
@@ -62,6 +64,15 @@ impl OrderRow {
             event_timestamp: stamp.event_timestamp,
             version: stamp.version,
         }
+    }
+
+    /// Whether the number is that of another order.
+    pub(crate) async fn is_number_taken(&self, connection: &mut Connection) -> QueryResult<bool> {
+        let others = orders::table
+            .filter(orders::order_number.eq(&self.order_number))
+            .filter(orders::order_id.ne(&self.order_id));
+        let found: Vec<String> = others.select(orders::order_id).limit(1).load(connection).await?;
+        Ok(!found.is_empty())
     }
 
     /// Which event the row shows.

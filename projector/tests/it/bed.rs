@@ -39,6 +39,13 @@ impl Bed {
         bed
     }
 
+    /// Topics of one partition.
+    pub async fn new_without_schema() -> Self {
+        let bed = Self::without_topics();
+        bed.create_topics(1).await;
+        bed
+    }
+
     /// The ids of the projectors that the brokers count as members.
     pub async fn group_members(&self) -> Vec<String> {
         let servers = self.config.kafka.kafka_bootstrap_servers.clone();

@@ -11,12 +11,15 @@
 
 mod bed;
 mod documents;
+mod drift;
 mod events;
 mod freshness;
 mod full_disk;
 mod histories;
+mod locks;
 mod membership;
 mod metadata_proxy;
+mod migrations;
 mod model;
 mod order_of_arrival;
 mod outage;

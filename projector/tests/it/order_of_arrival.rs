@@ -2,7 +2,6 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use projector::poison::Reason;
 use projector::schema::{order_items, orders, posts, product_variants, suppliers, users};
 use projector::tables::*;
 use shared::document::*;
@@ -135,13 +134,13 @@ async fn a_clash_on_order_number_rewrites_nobody() {
     let number = "ORD-20260101-AAAA";
     sink.batch([event(EventType::OrderCreated, &order(first, number, 1, &["item_1"]))]).await;
     let clash = event(EventType::OrderConfirmed, &order(second, number, 7, &["item_1", "item_2"]));
-    let poison = sink.apply(vec![record(&clash, "", 0)]).await.unwrap_err();
-    assert_eq!(poison.reason, Reason::OrderNumberTaken);
+    let refusal = sink.apply(vec![record(&clash, "", 0)]).await.unwrap_err();
+    assert_eq!((refusal.code, refusal.table), (1062, "orders"));
     let other = event(EventType::OrderCreated, &order(second, "ORD-20260101-aaaa", 1, &["item_1"]));
     sink.batch([other]).await;
     let renamed = event(EventType::OrderConfirmed, &order(second, number, 2, &["item_1"]));
-    let poison = sink.apply(vec![record(&renamed, "", 0)]).await.unwrap_err();
-    assert_eq!(poison.reason, Reason::Refused, "the same by an update");
+    let refusal = sink.apply(vec![record(&renamed, "", 0)]).await.unwrap_err();
+    assert_eq!((refusal.code, refusal.table), (1062, "orders"), "the same by an update");
     let mut connection = bed.connection().await;
     let row: OrderRow = orders::table
         .find(first.to_string())

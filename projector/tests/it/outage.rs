@@ -12,7 +12,7 @@ use shared::Id;
 use shared::event::EventType;
 
 use crate::bed::{Bed, Message, eventually};
-use crate::documents::{event, order, product, user};
+use crate::documents::{event, user};
 use crate::own_mysql::OwnMysql;
 use crate::process::Process;
 
@@ -185,32 +185,31 @@ async fn a_connection_dropped_in_mid_transaction_is_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadlock_and_a_long_lock_are_waited_out() {
     let bed = Bed::new(1).await;
-    let id = Id::new();
+    let (first, second) = (Id::new(), Id::new());
     let process = Process::start(&bed.config);
-    bed.send([
-        event(EventType::UserUpdated, &user(id, 1)),
-        event(EventType::ProductCreated, &product(id, id, 1, &["red"])),
-        event(EventType::OrderCreated, &order(id, "ORD-20260101-AAAA", 1, &["item_1"])),
-    ])
-    .await;
-    for table in ["users", "products", "orders"] {
-        bed.await_count(table, "version = 1", 1).await;
-    }
+    bed.send(some_events(&[first, second], 1)).await;
+    bed.await_count("users", "version = 1", 2).await;
+    process.terminate().await;
     let mut other = bed.connection().await;
     // The one that changed less is rolled back: that shall be the projector.
     other
-        .batch_execute(
+        .batch_execute(&format!(
             "CREATE TABLE ballast (n INT PRIMARY KEY) ENGINE = InnoDB; BEGIN; \
              INSERT INTO ballast WITH RECURSIVE n AS \
              (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 900) SELECT n FROM n; \
-             UPDATE users SET phone = 'held'",
-        )
+             UPDATE users SET phone = 'held' WHERE user_id = '{second}'"
+        ))
         .await
         .unwrap();
-    bed.send(some_events(&[id], 2)).await;
+    // Both are there when it starts, so they come in one batch.
+    bed.send(some_events(&[first, second], 2)).await;
+    let process = Process::start(&bed.config);
     blocked(&bed, &mut other).await;
-    // It holds the row of its progress and waits for the user; now the other way round.
-    other.batch_execute("UPDATE projection_progress SET event_timestamp = NULL").await.unwrap();
+    // It holds the first and waits for the second; now the other way round.
+    let crosswise = format!("UPDATE users SET phone = 'held' WHERE user_id = '{first}'");
+    let begun = std::time::Instant::now();
+    other.batch_execute(&crosswise).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(9), "a lock wait timeout, not a deadlock");
     await_retry(&process, "busy").await;
     // Longer than the ten seconds after which a lock wait is given up.
     eventually("a lock wait timeout", async || {
@@ -220,8 +219,10 @@ async fn a_deadlock_and_a_long_lock_are_waited_out() {
         }
     })
     .await;
+    process.await_ready(false).await;
     other.batch_execute("ROLLBACK").await.unwrap();
-    bed.await_count("users", "version = 2", 1).await;
+    bed.await_count("users", "version = 2", 2).await;
+    process.await_ready(true).await;
     assert_eq!(bed.dead_letters(0).await.len(), 0);
     process.terminate().await;
     bed.clear().await;

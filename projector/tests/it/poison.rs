@@ -1,6 +1,9 @@
 //! Poison of every kind among good records: the good are applied, the poison is kept.
 
 use projector::dead_letter::{DeadLetter, redrive_producer};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use shared::Id;
 use shared::document::Product;
 use shared::event::{EventType, header};
@@ -202,5 +205,43 @@ async fn a_redrive_after_the_fix_applies_the_record_once() {
     bed.await_count("users", "version = 3", 1).await;
     assert_eq!(bed.dead_letters(1).await.len(), 1, "no second one");
     running.stop().await;
+    bed.clear().await;
+}
+
+/// The topic was made by hand, with little room and no records without a key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_the_topic_does_not_take_is_sent_without_its_value() {
+    let bed = Bed::new(1).await;
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", &bed.config.kafka.kafka_bootstrap_servers)
+        .create()
+        .unwrap();
+    let name = bed.config.kafka.topic(projector::dead_letter::TOPIC);
+    let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1))
+        .set("max.message.bytes", "20000")
+        .set("cleanup.policy", "compact");
+    admin.create_topics([&topic], &AdminOptions::new()).await.unwrap().remove(0).unwrap();
+
+    let id = Id::new();
+    let mut large = event(EventType::UserCreated, &user(id, 1));
+    large.value = Some("x".repeat(200_000).into());
+    let mut keyless = event(EventType::UserCreated, &user(id, 1));
+    keyless.key = None;
+    let good = event(EventType::UserCreated, &user(id, 1));
+    bed.send([large.clone(), keyless.clone(), good]).await;
+    let process = Process::start(&bed.config);
+    bed.await_count("users", "version = 1", 1).await;
+    let letters = bed.dead_letters(2).await;
+    for (letter, (record, reason)) in
+        letters.into_iter().zip([(large, "not_json"), (keyless, "no_key")])
+    {
+        assert_eq!(letter.reason, reason);
+        assert_eq!(letter.value_omitted, record.value.as_ref().map(|value| value.len() as u64));
+        assert_eq!((&letter.key, &letter.value), (&None, &None));
+        let whole = letter.whole(&bed.config.kafka).await.unwrap();
+        assert_eq!((whole.key, whole.value), (record.key, record.value));
+    }
+    process.await_ready(true).await;
+    process.terminate().await;
     bed.clear().await;
 }

@@ -3,9 +3,8 @@
 use projector::apply::{Applied, apply};
 use projector::batch::Batch;
 use projector::database::Writer;
-use projector::poison::Poison;
 use projector::record::{Partition, Record};
-use projector::refusal::ApplyError;
+use projector::refusal::{ApplyError, Refusal};
 use shared::event::Domain;
 use shared::process::MysqlSettings;
 
@@ -22,7 +21,7 @@ impl Sink {
     }
 
     /// One transaction, again after a deadlock. Panics at a record that does not decode.
-    pub async fn apply(&mut self, records: Vec<Record>) -> Result<Applied, Poison> {
+    pub async fn apply(&mut self, records: Vec<Record>) -> Result<Applied, Refusal> {
         let mut batch = Batch::default();
         for record in records {
             batch.push(record);
@@ -31,9 +30,9 @@ impl Sink {
         loop {
             match apply(&mut self.writer, batch.writes(), &batch.progress()).await {
                 Ok(applied) => return Ok(applied),
-                Err(ApplyError::Refused(poison)) => return Err(poison),
+                Err(ApplyError::Refused(refusal)) => return Err(refusal),
                 Err(ApplyError::Busy(_)) => tokio::task::yield_now().await,
-                Err(ApplyError::Away(error)) => panic!("{error}"),
+                Err(ApplyError::Away(error) | ApplyError::Drift(error)) => panic!("{error}"),
             }
         }
     }
