@@ -4,6 +4,7 @@ use mongodb::bson::{self, Document as Filter, RawDocument, RawDocumentBuf, doc};
 use serde::Deserialize;
 use shared::document::Document;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 use super::Store;
 use super::order::Order;
@@ -44,6 +45,17 @@ impl Store {
     /// Validation for a cursor that is from a list of another order; Overloaded while too
     /// many large pages are made or sent.
     pub async fn list<D: Document>(
+        &self,
+        filter: Filter,
+        order: Order,
+        page: Page,
+    ) -> Result<Listing<D>, ApiError> {
+        let listing = timeout(self.timeout, self.page(filter, order, page)).await;
+        listing.unwrap_or(Err(ApiError::UNAVAILABLE))
+    }
+
+    /// As [`Store::list`], each of its queries with a time of its own.
+    async fn page<D: Document>(
         &self,
         mut filter: Filter,
         order: Order,

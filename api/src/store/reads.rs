@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus::Histogram;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Store;
 use crate::http::ApiError;
@@ -33,8 +33,8 @@ impl Reads {
 }
 
 impl Store {
-    /// Runs a query once it is its turn. A query that has begun runs to its end, within its
-    /// own time, also if its client hangs up: the driver closes the connection of a query
+    /// Runs a query once it is its turn, within the configured time. A query that has begun
+    /// runs to its end, also if its client hangs up: the driver closes the connection of a query
     /// that is dropped, and all other requests would wait for a new one.
     pub(super) async fn in_time<T: Send + 'static>(
         &self,
@@ -42,13 +42,13 @@ impl Store {
     ) -> Result<T, ApiError> {
         let Reads { queries, wait_seconds, time, .. } = &self.reads;
         let waited = wait_seconds.start_timer();
-        let turn = timeout(*time, queries.clone().acquire_owned()).await;
+        let deadline = Instant::now() + *time;
+        let turn = timeout_at(deadline, queries.clone().acquire_owned()).await;
         waited.observe_duration();
         let turn = turn.map_err(|_| ApiError::Overloaded)?.map_err(ApiError::internal)?;
-        let time = *time;
         let running = tokio::spawn(async move {
             let _turn = turn;
-            timeout(time, query).await.unwrap_or(Err(ApiError::UNAVAILABLE))
+            timeout_at(deadline, query).await.unwrap_or(Err(ApiError::UNAVAILABLE))
         });
         running.await.map_err(ApiError::internal)?
     }

@@ -33,6 +33,7 @@ mod groups;
 mod guide;
 mod hostile;
 mod idempotency;
+mod impatient;
 mod killed;
 mod legacy;
 mod life;

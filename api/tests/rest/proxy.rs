@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +18,7 @@ pub struct Proxy {
     open: watch::Sender<bool>,
     withholds: Arc<AtomicBool>,
     stalls: Arc<AtomicBool>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -28,17 +29,25 @@ impl Proxy {
         let withholds = Arc::new(AtomicBool::new(false));
         let stalls = Arc::new(AtomicBool::new(false));
         let (withheld, stalled) = (withholds.clone(), stalls.clone());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let accepted = connections.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                accepted.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(forward(client, way.clone(), withheld.clone(), stalled.clone()));
             }
         });
-        Self { address, open, withholds, stalls }
+        Self { address, open, withholds, stalls, connections }
     }
 
     /// Direct, or the driver would find its own way past us.
     pub fn url(&self) -> String {
         format!("mongodb://{}/?directConnection=true", self.address)
+    }
+
+    /// That were opened so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Ends all connections, and refuses new ones at once.
