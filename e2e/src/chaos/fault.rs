@@ -118,6 +118,19 @@ pub struct Incident {
     pub what: What,
 }
 
+impl What {
+    /// A table or a right that is put in order again before a row comes has hit nothing.
+    pub fn must_meet_events(&self) -> bool {
+        match self {
+            Self::Faults(faults) => {
+                let of_mysql = |deed| matches!(deed, Deed::Drift(_) | Deed::Hinder(_));
+                faults.iter().any(|fault| of_mysql(fault.deed))
+            }
+            Self::Setback(..) => false,
+        }
+    }
+}
+
 impl Server {
     /// As `deploy/local/stack` calls it.
     pub fn name(self) -> &'static str {

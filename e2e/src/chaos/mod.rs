@@ -59,6 +59,8 @@ pub enum Relays {
 /// For a write to arrive where nothing is broken, and for the rows to equal the
 /// documents once the clients are done.
 const DRAIN: Duration = Duration::from_secs(120);
+/// For data to flow, before a fault that hits nothing else.
+const FLOWS: Duration = Duration::from_secs(20);
 
 /// Runs it, telling each fault as it is done, and checks.
 pub async fn run(servers: &Servers, settings: Settings, tell: impl Fn(&str)) -> Report {
@@ -78,6 +80,9 @@ pub async fn run(servers: &Servers, settings: Settings, tell: impl Fn(&str)) -> 
         tokio::time::sleep(incident.pause).await;
         if began.elapsed() >= whole {
             break;
+        }
+        if incident.what.must_meet_events() {
+            load.probes().wait(Instant::now(), FLOWS).await;
         }
         let at = Instant::now();
         match &incident.what {
