@@ -10,6 +10,7 @@ use rdkafka::message::Message as _;
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::Serialize;
+use shared::event::Domain;
 use shared::process::KafkaSettings;
 
 use crate::servers::{self, PATIENCE};
@@ -44,6 +45,32 @@ pub struct Range {
     pub partition: i32,
     pub from: i64,
     pub to: i64,
+}
+
+/// What the topics of all domains hold now. Blocks, as all of this file.
+///
+/// # Errors
+/// If the brokers do not answer.
+pub fn held(settings: &KafkaSettings, group: &str) -> KafkaResult<Vec<Range>> {
+    let offsets = Offsets::open(settings, group)?;
+    let mut held = Vec::new();
+    for domain in Domain::ALL {
+        held.extend(offsets.ranges(&settings.topic(domain.topic()))?);
+    }
+    Ok(held)
+}
+
+/// How many records of `ranges`, sorted by topic, the group has still to read.
+///
+/// # Errors
+/// If the brokers do not answer.
+pub fn left(settings: &KafkaSettings, group: &str, ranges: &[Range]) -> KafkaResult<u64> {
+    let offsets = Offsets::open(settings, group)?;
+    let mut left = 0;
+    for of_one_topic in ranges.chunk_by(|one, other| one.topic == other.topic) {
+        left += offsets.unread(of_one_topic.to_vec())?.records;
+    }
+    Ok(left)
 }
 
 impl Offsets {

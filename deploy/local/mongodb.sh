@@ -2,7 +2,7 @@
 # MongoDB 6.0, a replica set of one: transactions and change streams need a replica set.
 
 MONGODB_FOLDER=mongodb-6.0.5
-PYTHON_FOLDER=python # pymongo, for replset_init.py
+PYTHON_FOLDER=python # pymongo, for the two Python files beside this one
 
 mongodb_fetch() {
   need_pip
@@ -52,4 +52,10 @@ mongodb_wait() {
 mongodb_become_primary() {
   PYTHONPATH=$STACK_SERVERS/$PYTHON_FOLDER python3 "$HERE/replset_init.py" "$MONGODB_PORT" \
     2>>"$STACK_DIR/log/mongodb.log"
+}
+
+mongodb_command() {
+  [[ -n ${1:-} ]] || die "mongo: which command? For example: deploy/local/stack mongo '{\"find\": \"users\"}'"
+  PYTHONPATH=$STACK_SERVERS/$PYTHON_FOLDER python3 "$HERE/mongo_command.py" "$MONGODB_PORT" \
+    "${2:-$DATABASE_NAME}" "$1"
 }

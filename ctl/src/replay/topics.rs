@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use shared::event::Domain;
 use shared::process::KafkaSettings;
 
 use super::ReplayError;
-use crate::offsets::{Offsets, Range};
+use crate::offsets::{Range, left};
 use crate::patience::Patience;
 use crate::servers::{self, PATIENCE};
 use crate::terminal::Progress;
@@ -83,19 +83,10 @@ async fn look(settings: &KafkaSettings, group: &str, ranges: &[Range]) -> Result
     let mut patience = Patience::with("Kafka");
     loop {
         let (settings, group, ranges) = (settings.clone(), group.to_owned(), ranges.to_vec());
-        let looking = tokio::task::spawn_blocking(move || left(&settings, &group, ranges));
+        let looking = tokio::task::spawn_blocking(move || left(&settings, &group, &ranges));
         match looking.await.unwrap_or(Err(KafkaError::Canceled)) {
             Ok(left) => return Ok(left),
             Err(error) => patience.wait(error).await?,
         }
     }
-}
-
-fn left(settings: &KafkaSettings, group: &str, ranges: Vec<Range>) -> KafkaResult<u64> {
-    let offsets = Offsets::open(settings, group)?;
-    let mut left = 0;
-    for of_one_topic in ranges.chunk_by(|one, other| one.topic == other.topic) {
-        left += offsets.unread(of_one_topic.to_vec())?.records;
-    }
-    Ok(left)
 }

@@ -7,6 +7,7 @@
 //! difference it grows by 64 bytes, up to the number of differences after which a
 //! comparison ends early.
 
+mod behind;
 mod compare;
 mod examine;
 mod merge;
@@ -33,7 +34,8 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, value_parser};
 use mongodb::Database;
-use shared::process::{MongoSettings, MysqlSettings, RetryPolicy};
+use rdkafka::error::KafkaError;
+use shared::process::{GroupSettings, KafkaSettings, MongoSettings, MysqlSettings, RetryPolicy};
 
 #[cfg(test)]
 pub use self::compare::compare;
@@ -66,6 +68,12 @@ pub struct VerifyArgs {
     #[command(flatten)]
     mysql: MysqlSettings,
 
+    #[command(flatten)]
+    kafka: KafkaSettings,
+
+    #[command(flatten)]
+    group: GroupSettings,
+
     /// Seconds to look again at what differs before it counts, whatever its cause, and
     /// to wait for a server that is away. Without it: at most 60, and only while an
     /// event that may mend it is on its way.
@@ -91,7 +99,8 @@ pub struct VerifyArgs {
 
     /// Write the documents that differ again, each under a new version and with an event
     /// in the same transaction, so that the pipeline mends their rows; then look whether
-    /// it did. A row without a document is taken away if its domain has an event for that.
+    /// it did. Waits first until the projectors have read what the topics hold: a new version
+    /// must outrank what readers have seen. A row without a document is taken away if its domain has an event for that.
     #[arg(long, conflicts_with = "watch")]
     repair: bool,
 
@@ -114,6 +123,10 @@ pub enum VerifyError {
     Mongodb(#[from] mongodb::error::Error),
     #[error("MySQL cannot be read: {0}")]
     Mysql(#[from] mysql_async::Error),
+    #[error("Kafka cannot be read: {0}")]
+    Kafka(#[from] KafkaError),
+    #[error("nothing repaired: the projectors have {0} records still to read; do they run?")]
+    Behind(u64),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("a bug: {0}")]
@@ -154,7 +167,14 @@ pub async fn run(
         return watch::run(&verifier, patience, Duration::from_secs(args.every), args.addr).await;
     }
     let compared = match args.repair {
-        true => repair_all(&verifier, &Rewriter::new(mongodb.clone()), &mongodb, patience).await,
+        true => {
+            match behind::await_projectors(&args.kafka, &args.group, &progress, patience).await {
+                Ok(()) => {
+                    repair_all(&verifier, &Rewriter::new(mongodb.clone()), &mongodb, patience).await
+                }
+                Err(error) => Err(error),
+            }
+        }
         false => patiently(&verifier, patience).await,
     };
     progress.finish();
