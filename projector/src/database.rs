@@ -26,13 +26,12 @@ const KEEPALIVE_MILLISECONDS: u32 = 30_000;
 /// Set on every connection, whatever the server's own defaults are:
 /// - strict, because a value that is cut to fit its column is a wrong value;
 /// - waits for locks on rows and on tables that end well before anyone gives up on us;
-/// - room for all warnings: the error comes after them;
 /// - READ COMMITTED, because the guards must see what others committed meanwhile,
 ///   and because it takes no gap locks where nothing is there.
 const SESSION: [&str; 2] = [
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
      ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 10, \
-     lock_wait_timeout = 10, max_error_count = 65535",
+     lock_wait_timeout = 10",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 ];
 

@@ -1,24 +1,10 @@
 -- MySQL decides where the projector reads on: how far a partition is applied, and which
 -- event that was, so that another topic of the same name is told apart.
 --
--- A killed migration is run again, and MySQL has no ADD COLUMN IF NOT EXISTS. So the
--- columns are added by statements that do nothing if they are there.
---
 -- event_id: of the record at `offset`; NULL if that names none. next_offset: all before it
 -- is dealt with, the markers of transactions and what was lost included.
-SET @ddl = IF((SELECT COUNT(*) FROM information_schema.columns
-               WHERE table_schema = DATABASE() AND table_name = 'projection_progress'
-                 AND column_name = 'event_id') = 0,
-    'ALTER TABLE projection_progress ADD COLUMN event_id VARCHAR(36)', 'DO 0');
-PREPARE ddl FROM @ddl;
-EXECUTE ddl;
-SET @ddl = IF((SELECT COUNT(*) FROM information_schema.columns
-               WHERE table_schema = DATABASE() AND table_name = 'projection_progress'
-                 AND column_name = 'next_offset') = 0,
-    'ALTER TABLE projection_progress ADD COLUMN next_offset BIGINT', 'DO 0');
-PREPARE ddl FROM @ddl;
-EXECUTE ddl;
-DEALLOCATE PREPARE ddl;
+ALTER TABLE projection_progress ADD COLUMN event_id VARCHAR(36);
+ALTER TABLE projection_progress ADD COLUMN next_offset BIGINT;
 
 -- Records that Kafka deleted before the projector had read them: [from_offset, to_offset).
 -- An upper bound, since the markers of transactions have offsets, too. Who has mended what

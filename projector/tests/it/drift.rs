@@ -83,8 +83,8 @@ const DRIFTS: [Drift; 16] = [
     },
     Drift {
         change: "ALTER TABLE users CONVERT TO CHARACTER SET utf8mb3",
-        repair: "ALTER TABLE users CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci, \
-                 MODIFY user_id VARCHAR(24) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin NOT NULL",
+        repair: "ALTER TABLE users CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci; \
+                 ALTER TABLE users MODIFY user_id VARCHAR(24) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin NOT NULL",
         named: &["users.", "utf8mb3"],
         is_silent: false,
     },
