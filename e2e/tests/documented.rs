@@ -162,7 +162,7 @@ fn is_command(code: &str) -> bool {
 
 fn addresses(text: &str) -> Vec<String> {
     let found = text.split("http://localhost:").skip(1).map(|rest| {
-        let end = rest.find(|c: char| c.is_whitespace() || "`),;".contains(c));
+        let end = rest.find(|c: char| c.is_whitespace() || "`),;>".contains(c));
         format!("http://localhost:{}", &rest[..end.unwrap_or(rest.len())])
     });
     found.collect()

@@ -34,6 +34,12 @@ use crate::thread::detached;
 /// Leaving the group takes some milliseconds, or for ever.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// A member is fenced by its own former life, if Kafka was away and a request of that comes
+/// late. Another projector of the same name fences it again and again: after so many
+/// times within so long this one ends.
+const FENCINGS: usize = 3;
+const FENCINGS_WITHIN: Duration = Duration::from_secs(60);
+
 /// Why a partition is read again: MySQL went back in time, or the topic is another one.
 const MYSQL: &str = "mysql";
 const TOPIC: &str = "topic";
@@ -46,7 +52,8 @@ pub enum Polled {
     /// Partitions taken from us: their records and offsets belong to the next owner, which
     /// may be ourselves a moment later.
     Revoked(Vec<Partition>),
-    /// The consumer does nothing any more: another member has its name, for instance.
+    /// The consumer does nothing any more: another member has its name, for instance, or had
+    /// it a moment ago.
     Failed(KafkaError),
 }
 
@@ -64,6 +71,8 @@ pub struct Source {
     /// Taken from the pipeline by ourselves, to be read anew.
     withdrawn: Vec<Partition>,
     watch: Watch,
+    /// When another member took our name, lately.
+    fenced: Vec<Instant>,
     has_broker: Arc<AtomicBool>,
     kafka: Dependency,
     mysql: Dependency,
@@ -103,6 +112,7 @@ impl Source {
             commits: Commits::default(),
             stashed: None,
             withdrawn: Vec::new(),
+            fenced: Vec::new(),
             watch: Watch::start(&config.kafka.kafka_bootstrap_servers, has_broker.clone()),
             has_broker,
             kafka,
@@ -315,7 +325,7 @@ impl Source {
     /// Where no consumer can be made.
     pub fn refresh(&mut self) -> KafkaResult<()> {
         if self.watch.is_stranded() {
-            self.replace()?;
+            self.replace("it finds no broker, although one accepts connections")?;
         }
         if self.consumer.context().take_suspicion() {
             self.read_anew();
@@ -324,9 +334,24 @@ impl Source {
         Ok(())
     }
 
-    /// A consumer that will find no broker again gives way to a new one.
-    fn replace(&mut self) -> KafkaResult<()> {
-        tracing::warn!("no broker, although one accepts connections: a new consumer takes over");
+    /// Joins the group anew after another member has taken our name. Returns whether that is
+    /// worth trying.
+    ///
+    /// # Errors
+    /// Where no consumer can be made.
+    pub fn rejoin(&mut self) -> KafkaResult<bool> {
+        self.fenced.retain(|at| at.elapsed() < FENCINGS_WITHIN);
+        self.fenced.push(Instant::now());
+        if self.fenced.len() >= FENCINGS {
+            return Ok(false);
+        }
+        self.replace("another member has its name")?;
+        Ok(true)
+    }
+
+    /// A consumer that will never do anything again gives way to a new one.
+    fn replace(&mut self, reason: &str) -> KafkaResult<()> {
+        tracing::warn!(reason, "a new consumer takes over");
         self.metrics.replaced.inc();
         let (lag, kafka) = (self.metrics.lag.clone(), self.kafka.clone());
         let group = Group::new(lag, kafka, self.has_broker.clone());

@@ -1,6 +1,6 @@
 //! The consumer group as librdkafka reports it: partitions come and go, commits fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,6 +16,9 @@ use shared::process::Dependency;
 use crate::lag::{Fetched, Lag};
 use crate::quiet;
 use crate::record::Partition;
+
+/// How librdkafka begins to say that a topic of the subscription is not there.
+const MISSING_TOPIC: &str = "Subscribed topic not available: ";
 
 /// Partitions come or go. In the order in which it happened.
 #[derive(Debug, Clone)]
@@ -33,6 +36,8 @@ pub(crate) struct Group {
     changes: Mutex<Vec<Change>>,
     beyond_markers: Mutex<BTreeMap<Partition, i64>>,
     ends: Mutex<BTreeMap<Partition, i64>>,
+    /// Of the assignment as it is now.
+    partitions: Mutex<BTreeSet<Partition>>,
     commit_failed: AtomicBool,
     has_broker: Arc<AtomicBool>,
     /// Where we read may not be where we think.
@@ -51,6 +56,7 @@ impl Group {
             changes: Mutex::default(),
             beyond_markers: Mutex::default(),
             ends: Mutex::default(),
+            partitions: Mutex::default(),
             commit_failed: AtomicBool::new(false),
             has_broker,
             is_suspect: AtomicBool::new(false),
@@ -124,10 +130,9 @@ impl Group {
             return;
         }
         match error.rdkafka_error_code() {
-            // Not created yet, or deleted.
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::AutoOffsetReset) => {
-                self.is_suspect.store(true, Ordering::Relaxed);
-            }
+            Some(Code::AutoOffsetReset) => self.is_suspect.store(true, Ordering::Relaxed),
+            // `error` has judged it: it knows the topic.
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {}
             Some(Code::AllBrokersDown) => {
                 self.has_broker.store(false, Ordering::Relaxed);
                 self.kafka.down(error);
@@ -144,9 +149,12 @@ impl ClientContext for Group {
         quiet::log(level, facility, message);
     }
 
-    /// Comes out of the poll as well, where [`Self::report`] judges it.
+    /// Comes out of the poll as well, where [`Self::report`] judges what needs no `reason`.
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", %error, reason);
+        if self.is_about_our_topics(&error, reason) {
+            self.is_suspect.store(true, Ordering::Relaxed);
+        }
     }
 
     fn stats(&self, statistics: Statistics) {
@@ -179,6 +187,18 @@ impl ClientContext for Group {
 }
 
 impl Group {
+    /// Whether a topic that is read may have been deleted. A subscribed topic that was not
+    /// created yet says nothing about the others.
+    fn is_about_our_topics(&self, error: &KafkaError, reason: &str) -> bool {
+        use RDKafkaErrorCode as Code;
+        let code = error.rdkafka_error_code();
+        if !matches!(code, Some(Code::UnknownTopicOrPartition | Code::UnknownTopic)) {
+            return false;
+        }
+        let topic = reason.strip_prefix(MISSING_TOPIC).and_then(|rest| rest.split(':').next());
+        topic.is_none_or(|topic| lock(&self.partitions).iter().any(|it| *it.topic == *topic))
+    }
+
     /// The end of a log moves forward only. What ends earlier is another log.
     fn watch_end(&self, partition: &Partition, end: i64) {
         let mut ends = lock(&self.ends);
@@ -197,6 +217,7 @@ impl Group {
         tracing::info!(partitions = partitions.len(), "partitions assigned");
         for partition in &partitions {
             self.lag.assigned(partition.clone());
+            lock(&self.partitions).insert(partition.clone());
         }
         lock(&self.changes).push(Change::Assigned(partitions));
     }
@@ -209,6 +230,7 @@ impl Group {
         for partition in &partitions {
             self.lag.revoked(partition);
             lock(&self.ends).remove(partition);
+            lock(&self.partitions).remove(partition);
         }
         lock(&self.changes).push(Change::Revoked(partitions));
     }

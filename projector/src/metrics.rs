@@ -117,7 +117,7 @@ impl Metrics {
             )?,
             replaced: IntCounter::new(
                 "projector_kafka_clients_replaced_total",
-                "Consumers replaced because they had no broker although one accepted connections.",
+                "Consumers replaced because they had no broker although one accepted connections, or because another member had taken their name.",
             )?,
         };
         metrics.begin_at_zero();

@@ -61,6 +61,7 @@ pub enum PipelineError {
     /// It ends only by a panic, which is logged where it happened.
     #[error("the task that applies batches is gone")]
     Settler,
+    /// Again and again: see [`Source::rejoin`].
     #[error(
         "another projector has joined the group with the same PROJECTOR_INSTANCE_ID: each needs \
          one of its own"
@@ -143,7 +144,10 @@ impl Pipeline {
                         self.gather_what_is_here();
                     }
                     Polled::Revoked(revoked) => self.forget(revoked),
-                    Polled::Failed(error) => return Err(failed(error)),
+                    Polled::Failed(error) => match failed(error) {
+                        PipelineError::Fenced if self.source.rejoin()? => {}
+                        error => return Err(error),
+                    },
                 },
                 () = until(commit_due) => self.source.commit_now(),
                 _ = tick.tick() => {

@@ -136,15 +136,16 @@ fn pipeline() -> Value {
     json!({
         "at": MOMENT, "state": "flowing", "held_up_at": null, "mongodb": "ok",
         "documents": { "users": 100, "suppliers": 28, "products": 72, "orders": 150, "posts": 150 },
-        "outbox": { "records": 759, "waiting": 2, "waiting_is_capped": false,
+        "documents_capped": [],
+        "outbox": { "records": 759, "records_are_capped": false, "waiting": 2, "waiting_is_capped": false,
                     "events_per_second": 14.2, "last_event_at": MOMENT, "dead": 0 },
-        "relay": { "state": "ok", "reported_at": MOMENT, "lag_seconds": 0.3,
+        "relay": { "state": "ok", "reported_at": MOMENT, "lag_seconds": 0.3, "obstacle": null,
                    "shards": [{ "shard": "0/1", "reported_at": MOMENT, "proven_at": MOMENT }] },
         "topics": [topic("user", 153, 153, 0), topic("supplier", 52, 52, 0),
                    topic("product", 227, 227, 0), topic("order", 180, 171, 9),
                    topic("post", 203, 203, 0)],
-        "projector": { "state": "ok", "lag_seconds": 0.4, "own_lag_seconds": 0.1 },
-        "dead_letters": 0,
+        "projector": { "state": "ok", "lag_seconds": 0.4, "own_lag_seconds": 0.1, "instances": 1 },
+        "dead_letters": 0, "dead_letters_are_capped": false, "rewound": null, "lost": [],
     })
 }
 

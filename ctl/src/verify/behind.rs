@@ -30,10 +30,12 @@ pub async fn await_projectors(
     let deadline = Instant::now() + patience.longest();
     let group = &group.kafka_group_id;
     let (settings, name) = (kafka.clone(), group.clone());
-    let held = blocking(move || offsets::held(&settings, &name)).await?;
+    let ask = move || offsets::held(&settings, &name);
+    let held = answered(ask, deadline).await?;
     loop {
         let (settings, name, held) = (kafka.clone(), group.clone(), held.clone());
-        let left = blocking(move || offsets::left(&settings, &name, &held)).await?;
+        let ask = move || offsets::left(&settings, &name, &held);
+        let left = answered(ask, deadline).await?;
         if left == 0 {
             return Ok(());
         }
@@ -45,8 +47,19 @@ pub async fn await_projectors(
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    ask: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
+/// Asks until the brokers answer: a topic that was just created has no leader yet.
+async fn answered<T: Send + 'static>(
+    ask: impl Fn() -> Result<T, KafkaError> + Clone + Send + 'static,
+    deadline: Instant,
 ) -> Result<T, KafkaError> {
-    tokio::task::spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))
+    loop {
+        let asking = tokio::task::spawn_blocking(ask.clone());
+        match asking.await.unwrap_or(Err(KafkaError::Canceled)) {
+            Err(error) if Instant::now() < deadline => {
+                tracing::debug!(%error, "Kafka is asked again");
+                tokio::time::sleep(LOOK).await;
+            }
+            answer => return answer,
+        }
+    }
 }

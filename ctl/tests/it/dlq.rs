@@ -54,7 +54,7 @@ async fn a_letter_is_listed_shown_sent_back_and_dropped() {
     assert_eq!(found[0]["origin"], json!({"topic": topic, "partition": 0, "offset": 0}));
     assert_eq!(found[0]["reason"], "not_json", "{found:#?}");
     let only = stack.outboxctl(&["dlq", "list", "--json", "--reason", "not_json"]).await;
-    assert_eq!(only.stdout.lines().count(), 1);
+    assert_eq!(only.stdout.lines().count(), 1, "{}", only.stdout);
     let listed = stack.outboxctl(&["dlq", "list"]).await;
     assert!(listed.stdout.contains(&too_long.id.to_string()), "{}", listed.stdout);
 

@@ -54,7 +54,7 @@ impl Process {
     }
 
     /// Waits until it ends by itself.
-    pub async fn ended(mut self) -> ExitStatus {
+    pub async fn ended(&mut self) -> ExitStatus {
         tokio::time::timeout(DEADLINE, self.child.wait()).await.unwrap().unwrap()
     }
 
