@@ -36,9 +36,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A member is fenced by its own former life, if Kafka was away and a request of that comes
 /// late. Another projector of the same name fences it again and again: after so many
-/// times within so long this one ends.
+/// times within so many sessions this one ends. It learns of each by a heartbeat, of which
+/// there are three a session.
 const FENCINGS: usize = 3;
-const FENCINGS_WITHIN: Duration = Duration::from_secs(60);
+const FENCINGS_WITHIN_SESSIONS: u32 = 10;
 
 /// Why a partition is read again: MySQL went back in time, or the topic is another one.
 const MYSQL: &str = "mysql";
@@ -71,6 +72,7 @@ pub struct Source {
     /// Taken from the pipeline by ourselves, to be read anew.
     withdrawn: Vec<Partition>,
     watch: Watch,
+    session_timeout: Duration,
     /// When another member took our name, lately.
     fenced: Vec<Instant>,
     has_broker: Arc<AtomicBool>,
@@ -112,6 +114,7 @@ impl Source {
             commits: Commits::default(),
             stashed: None,
             withdrawn: Vec::new(),
+            session_timeout: Duration::from_millis(config.kafka_session_timeout_ms.into()),
             fenced: Vec::new(),
             watch: Watch::start(&config.kafka.kafka_bootstrap_servers, has_broker.clone()),
             has_broker,
@@ -340,7 +343,8 @@ impl Source {
     /// # Errors
     /// Where no consumer can be made.
     pub fn rejoin(&mut self) -> KafkaResult<bool> {
-        self.fenced.retain(|at| at.elapsed() < FENCINGS_WITHIN);
+        let lately = self.session_timeout * FENCINGS_WITHIN_SESSIONS;
+        self.fenced.retain(|at| at.elapsed() < lately);
         self.fenced.push(Instant::now());
         if self.fenced.len() >= FENCINGS {
             return Ok(false);

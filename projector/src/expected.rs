@@ -125,7 +125,9 @@ mod tests {
     #[test]
     fn every_line_of_the_schema_is_understood() {
         let columns: usize = TABLES.iter().map(|table| table.columns.len()).sum();
-        let arrows = include_str!("schema.rs").matches(" -> ").count();
+        let lines = include_str!("schema.rs").lines();
+        let arrows =
+            lines.filter(|line| line.contains(" -> ") && !line.starts_with("diesel::")).count();
         assert_eq!(columns, arrows, "a type that `kind` does not know");
         let tables = include_str!("schema.rs").matches("diesel::table!").count();
         assert_eq!(TABLES.len(), tables);
