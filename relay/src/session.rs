@@ -120,7 +120,8 @@ async fn in_office(
 /// of its own.
 fn report(relay: &Relay, ended: &Ended) {
     match ended {
-        Ended::Stopped => {}
+        // The next session says it, in the log and in MongoDB.
+        Ended::Stopped | Ended::Rewound => {}
         Ended::Undrained(_) => relay.health.dependency(FORMER_DIVISION).down(ended),
         Ended::Mongo(_) | Ended::Tail(TailError::Mongo(_) | TailError::Silent) => {
             relay.mongodb.down(ended);
