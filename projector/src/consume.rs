@@ -1,16 +1,12 @@
 //! Records out of Kafka, committed ones only, from where MySQL says that it is.
 
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use shared::event::Domain;
 use shared::process::Dependency;
@@ -20,12 +16,14 @@ use crate::batch::Position;
 use crate::checkup::Checkup;
 use crate::commits::Commits;
 use crate::config::Config;
+use crate::consumer_properties::properties;
+use crate::fencing::Fencings;
 use crate::group::{Change, Group, unassign};
-use crate::kafka::client;
 use crate::locate::{Answers, Unanswered};
 use crate::locator::Locator;
 use crate::metrics::Metrics;
 use crate::places::{Admission, Places};
+use crate::receive::receive;
 use crate::record::{Partition, Record};
 use crate::strand::Watch;
 use crate::tables::LossRow;
@@ -33,13 +31,6 @@ use crate::thread::detached;
 
 /// Leaving the group takes some milliseconds, or for ever.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// A member is fenced by its own former life, if Kafka was away and a request of that comes
-/// late. Another projector of the same name fences it again and again: after so many
-/// times within so many sessions this one ends. It learns of each by a heartbeat, of which
-/// there are three a session.
-const FENCINGS: usize = 3;
-const FENCINGS_WITHIN_SESSIONS: u32 = 10;
 
 /// Why a partition is read again: MySQL went back in time, or the topic is another one.
 const MYSQL: &str = "mysql";
@@ -72,9 +63,7 @@ pub struct Source {
     /// Taken from the pipeline by ourselves, to be read anew.
     withdrawn: Vec<Partition>,
     watch: Watch,
-    session_timeout: Duration,
-    /// When another member took our name, lately.
-    fenced: Vec<Instant>,
+    fencings: Fencings,
     has_broker: Arc<AtomicBool>,
     kafka: Dependency,
     mysql: Dependency,
@@ -114,8 +103,7 @@ impl Source {
             commits: Commits::default(),
             stashed: None,
             withdrawn: Vec::new(),
-            session_timeout: Duration::from_millis(config.kafka_session_timeout_ms.into()),
-            fenced: Vec::new(),
+            fencings: Fencings::new(config),
             watch: Watch::start(&config.kafka.kafka_bootstrap_servers, has_broker.clone()),
             has_broker,
             kafka,
@@ -343,10 +331,7 @@ impl Source {
     /// # Errors
     /// Where no consumer can be made.
     pub fn rejoin(&mut self) -> KafkaResult<bool> {
-        let lately = self.session_timeout * FENCINGS_WITHIN_SESSIONS;
-        self.fenced.retain(|at| at.elapsed() < lately);
-        self.fenced.push(Instant::now());
-        if self.fenced.len() >= FENCINGS {
+        if self.fencings.count() >= Fencings::BY_ANOTHER {
             return Ok(false);
         }
         self.replace("another member has its name")?;
@@ -403,74 +388,4 @@ impl Source {
             tracing::warn!("the brokers do not answer: the group is not left");
         }
     }
-}
-
-/// Waits for a record, or for a poll in which partitions came or went. librdkafka hands out
-/// neither records nor callbacks but inside a poll, one after the other. A revoked partition's
-/// records are gone from its queue before the callback returns. So a record out of the poll of
-/// a revocation belongs behind it.
-async fn receive(
-    consumer: &StreamConsumer<Group>,
-    topics: &[(Domain, Arc<str>)],
-) -> Option<Record> {
-    let mut receiving = pin!(consumer.recv());
-    let received = poll_fn(|context| match receiving.as_mut().poll(context) {
-        Poll::Ready(received) => Poll::Ready(Some(received)),
-        Poll::Pending if consumer.context().has_changes() => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
-    });
-    read(consumer.context(), topics, received.await?)
-}
-
-fn read(
-    group: &Group,
-    topics: &[(Domain, Arc<str>)],
-    received: Result<BorrowedMessage<'_>, KafkaError>,
-) -> Option<Record> {
-    match received {
-        Ok(message) => {
-            let (domain, topic) = topics.iter().find(|(_, topic)| **topic == *message.topic())?;
-            group.received();
-            Some(Record::from_message(&message, *domain, topic.clone()))
-        }
-        Err(error) => {
-            group.report(&error);
-            None
-        }
-    }
-}
-
-fn properties(config: &Config) -> ClientConfig {
-    let mut properties = client(&config.kafka);
-    properties
-        .set("group.id", &config.group.kafka_group_id)
-        .set("session.timeout.ms", config.kafka_session_timeout_ms.to_string())
-        .set("heartbeat.interval.ms", (config.kafka_session_timeout_ms / 3).to_string())
-        .set(
-            "max.poll.interval.ms",
-            config.kafka_max_poll_interval_ms.max(config.kafka_session_timeout_ms).to_string(),
-        )
-        // Only the partitions that move are taken away in a rebalance.
-        .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("isolation.level", "read_committed")
-        // What was deleted before we had read it shall not be passed over in silence.
-        .set("auto.offset.reset", "error")
-        // Offsets follow MySQL's commit, nothing else.
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        // The relay creates the topics; we notice within a second.
-        .set("allow.auto.create.topics", "false")
-        .set("topic.metadata.refresh.interval.ms", "1000")
-        // No fetch may wait in the kernel until the request before it is acknowledged.
-        .set("socket.nagle.disable", "true")
-        // What librdkafka may hold beside our own batches, and no pause once it is full.
-        .set("queued.max.messages.kbytes", "1024")
-        .set("queued.min.messages", "10000")
-        .set("fetch.max.bytes", "1048576")
-        .set("fetch.queue.backoff.ms", "5")
-        .set("statistics.interval.ms", "1000");
-    if let Some(instance) = &config.projector_instance_id {
-        properties.set("group.instance.id", instance);
-    }
-    properties
 }
