@@ -54,7 +54,8 @@ impl Fleet {
         });
         let reported = reported.await;
         aftermath.losses.delete(deleted.records);
-        aftermath.helps("replay", self.outboxctl(&["replay"]).await);
+        let replay = ["replay", "--same-version"];
+        aftermath.helps("replay --same-version", self.outboxctl(&replay).await);
         aftermath.losses.replay();
         (lost, reported)
     }
